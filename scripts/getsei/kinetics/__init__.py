@@ -1,0 +1,1 @@
+"""Kinetics: Koopman operator, its validation, transition paths, error bars."""

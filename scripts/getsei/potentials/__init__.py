@@ -1,0 +1,1 @@
+"""Interatomic potentials: load, verify and evaluate them; make the embedded one."""

@@ -1,0 +1,1 @@
+"""A compiled evaluator for small scalar MACE models."""

@@ -1,0 +1,222 @@
+"""Frames worth labelling: displaced crystals, mixtures, melts and molecular dynamics.
+
+Round 0 knows no student: its frames are displaced and strained crystals, random mixtures, close contacts
+and short dynamics of the teacher. Later rounds follow the student of the round before through bulk and
+interfaces, so that the teacher corrects it where it goes (on-policy sampling).
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator
+from ase.data import covalent_radii
+from ase.geometry import cell_to_cellpar
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.neighborlist import neighbor_list
+from ase.optimize import FIRE
+
+log = logging.getLogger("getsei")
+
+LANGEVIN_FRICTION_per_fs = 0.02
+RUNAWAY_FORCE_eV_per_A = 60.0
+SHORTEST_RATIO_MD = 0.5
+"""A student that brings atoms closer than this share of the sum of covalent radii has left its range."""
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """A short relaxation and Langevin dynamics from which frames are taken.
+
+    Attributes
+    ----------
+    relax_steps : int
+        Steps of FIRE before the dynamics.
+    steps : int
+        Steps of the dynamics.
+    every : int
+        One frame is taken every so many steps.
+    temperature_K, timestep_fs : float
+    """
+
+    relax_steps: int
+    steps: int
+    every: int
+    temperature_K: float
+    timestep_fs: float = 2.0
+
+
+def tagged(atoms: Atoms, kind: str, trajectory: str, step: int) -> Atoms:
+    """Return a copy that says which kind of frame it is and which trajectory it belongs to."""
+    frame = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    frame.info.update(kind=kind, trajectory=trajectory, step=int(step))
+    return frame
+
+
+def contact_ratio(atoms: Atoms, reach: float = 1.2) -> float:
+    """Return the shortest distance over the sum of covalent radii (at most `reach`)."""
+    radii = covalent_radii[atoms.numbers]
+    first, second, distance = neighbor_list("ijd", atoms, list(reach * radii), self_interaction=False)
+    if not len(distance):
+        return reach
+    return float(min(reach, np.min(distance / (radii[first] + radii[second]))))
+
+
+def displaced(
+    atoms: Atoms, rng: np.random.Generator, amplitude: float, mobile_amplitude: float, max_strain: float
+) -> Atoms:
+    """Return a strained and rattled copy.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    rng : numpy.random.Generator
+    amplitude, mobile_amplitude : float
+        Standard deviation of each coordinate's displacement in Å, of the framework and of lithium.
+    max_strain : float
+        Bound of each component of the symmetric strain.
+    """
+    copy = atoms.copy()
+    strain = rng.uniform(-max_strain, max_strain, (3, 3))
+    strain = np.tril(strain) + np.tril(strain, -1).T
+    strain[~np.eye(3, dtype=bool)] *= 0.5
+    copy.set_cell(copy.cell[:] @ (np.eye(3) + strain), scale_atoms=True)
+    sigma = np.where(copy.numbers == 3, mobile_amplitude, amplitude)[:, None]
+    copy.positions += sigma * rng.standard_normal(copy.positions.shape)
+    return copy
+
+
+def pushed_apart(atoms: Atoms, ratio: float, sweeps: int = 200) -> Atoms:
+    """Return a copy in which no pair is closer than `ratio` times its sum of covalent radii, if reachable.
+
+    Overlapping pairs share their overlap and move apart, sweep after sweep.
+    """
+    copy = atoms.copy()
+    radii = covalent_radii[copy.numbers]
+    for _ in range(sweeps):
+        first, second, distance, vector = neighbor_list("ijdD", copy, list(ratio * radii))
+        if not len(distance):
+            break
+        target = ratio * (radii[first] + radii[second])
+        share = 0.25 * (target - distance + 0.02) / np.maximum(distance, 0.1)
+        move = np.zeros_like(copy.positions)
+        np.add.at(move, first, -share[:, None] * vector)
+        copy.positions += move
+    copy.wrap()
+    return copy
+
+
+def melt(symbols: list[str], cell: np.ndarray, rng: np.random.Generator, ratio: float = 0.85) -> Atoms:
+    """Return atoms thrown at random into a cell (rows in Å) and pushed apart."""
+    scaled = rng.random((len(symbols), 3))
+    return pushed_apart(Atoms(symbols, scaled_positions=scaled, cell=cell, pbc=True), ratio)
+
+
+def mixture(electrolyte: Atoms, metal: Atoms, n_metal: int, rng: np.random.Generator, share: float = 1.0) -> Atoms:
+    """Return a random mixture of a share of an electrolyte cell and `n_metal` metal atoms at the summed volume."""
+    symbols = rng.permutation(electrolyte.get_chemical_symbols())[: round(share * len(electrolyte))]
+    volume = share * electrolyte.get_volume() + n_metal * metal.get_volume() / len(metal)
+    edge = volume ** (1 / 3)
+    return melt([*symbols.tolist(), *[metal.get_chemical_symbols()[0]] * n_metal], np.eye(3) * edge, rng, 0.95)
+
+
+def molten_interface(electrolyte: Atoms, metal: Atoms, thickness_A: float, rng: np.random.Generator) -> Atoms:
+    """Return an electrolyte cell with a layer of molten metal on its third axis.
+
+    Needs no lattice match, hence small cells; the crystalline interfaces of the study come in later rounds.
+    """
+    cell = electrolyte.cell[:].copy()
+    length = np.linalg.norm(cell[2])
+    normal = np.cross(cell[0], cell[1])
+    area = np.linalg.norm(normal)
+    count = round(area * thickness_A / (metal.get_volume() / len(metal)))
+    layer = np.vstack([cell[:2], normal / area * thickness_A])
+    atoms = electrolyte.copy()
+    atoms.wrap()
+    gap = 1.2
+    cell[2] *= 1 + (thickness_A + 2 * gap) / length
+    atoms.set_cell(cell)
+    inside = melt([metal.get_chemical_symbols()[0]] * count, layer, rng, 1.0)
+    positions = inside.get_scaled_positions() @ layer
+    positions += electrolyte.cell[2] * (1 + gap / length)
+    both = atoms + Atoms(inside.numbers, positions=positions, cell=cell)
+    both.pbc = True
+    return pushed_apart(both, 0.9)
+
+
+def close_contact(atoms: Atoms, rng: np.random.Generator, low: float, high: float) -> Atoms:
+    """Return a copy with one neighbouring pair brought to a random contact ratio between `low` and `high`.
+
+    The pair of elements is drawn first, evenly, so that rare pairs are met as often as common ones.
+    """
+    copy = atoms.copy()
+    radii = covalent_radii[copy.numbers]
+    first, second, distance, vector = neighbor_list("ijdD", copy, list(1.6 * radii))
+    pairs = np.sort(np.stack([copy.numbers[first], copy.numbers[second]]), axis=0)
+    kinds = np.unique(pairs, axis=1)
+    kind = kinds[:, rng.integers(kinds.shape[1])]
+    choice = rng.choice(np.flatnonzero((pairs == kind[:, None]).all(axis=0)))
+    one, two = first[choice], second[choice]
+    target = rng.uniform(low, high) * (radii[one] + radii[two])
+    move = 0.5 * (distance[choice] - target) * vector[choice] / distance[choice]
+    copy.positions[one] += move
+    copy.positions[two] -= move
+    return copy
+
+
+def small_supercell(atoms: Atoms, min_atoms: int, min_width_A: float = 6.0) -> Atoms:
+    """Return a near-cubic repetition with at least `min_atoms` atoms and `min_width_A` along each axis."""
+    repeats = np.ones(3, dtype=int)
+    lengths = cell_to_cellpar(atoms.cell[:])[:3]
+    while len(atoms) * repeats.prod() < min_atoms or (lengths * repeats).min() < min_width_A:
+        repeats[np.argmin(lengths * repeats)] += 1
+    return atoms.repeat(repeats)
+
+
+def follow(
+    atoms: Atoms, calculator: Calculator, plan: Dynamics, kind: str, trajectory: str, seed: int
+) -> Iterator[Atoms]:
+    """Relax, then run Langevin dynamics, yielding frames of both.
+
+    The run ends early, without an error, when the forces or the contacts show that the calculator has left
+    its range: the last frame before is the one the teacher must correct.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    calculator : ase.calculators.calculator.Calculator
+    plan : Dynamics
+    kind, trajectory : str
+        Tags of the frames.
+    seed : int
+    """
+    walker = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    walker.calc = calculator
+    rng = np.random.default_rng(seed)
+    taken = 0
+    if plan.relax_steps:
+        relax = FIRE(walker, logfile=None, maxstep=0.1)
+        for count, _ in enumerate(relax.irun(fmax=0.05, steps=plan.relax_steps)):
+            if count in (plan.relax_steps // 4, plan.relax_steps):
+                yield tagged(walker, kind, trajectory, taken)
+                taken += 1
+    MaxwellBoltzmannDistribution(walker, temperature_K=plan.temperature_K, rng=rng)
+    dynamics = Langevin(
+        walker,
+        plan.timestep_fs * units.fs,
+        temperature_K=plan.temperature_K,
+        friction=LANGEVIN_FRICTION_per_fs / units.fs,
+        rng=rng,
+    )
+    for _ in range(plan.steps // plan.every):
+        dynamics.run(plan.every)
+        frame = tagged(walker, kind, trajectory, taken)
+        taken += 1
+        broken = contact_ratio(frame) < SHORTEST_RATIO_MD
+        yield frame
+        if broken or np.abs(walker.get_forces()).max() > RUNAWAY_FORCE_eV_per_A:
+            log.info("%s left the range of its potential after %d frames", trajectory, taken)
+            return

@@ -1,0 +1,202 @@
+"""Teachers: reference potentials whose energies, forces and stresses label the training frames.
+
+The default teacher is CHGNet (Deng et al., Nat. Mach. Intell. 5, 1031 (2023), 10.1038/s42256-023-00716-3),
+whose weights come inside its wheel, so that labelling needs no network. Any ASE calculator serves too.
+"""
+
+import importlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Protocol
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator
+
+from getsei.errors import UserError
+
+log = logging.getLogger("getsei")
+
+LABELLING_BATCH = 8
+"""Frames per evaluation: enough to hide the overhead of a call, few enough to stay below 1 GB."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a teacher says about one frame.
+
+    Attributes
+    ----------
+    energy : float
+        Potential energy of the cell, eV.
+    forces : numpy.ndarray
+        Shape (n_atoms, 3), eV/Å.
+    stress : numpy.ndarray
+        Shape (6,), Voigt order xx yy zz yz xz xy, eV/Å³, positive under tension (as in ASE).
+    """
+
+    energy: float
+    forces: np.ndarray
+    stress: np.ndarray
+
+
+class Teacher(Protocol):
+    """Anything that labels frames and can drive a short dynamics."""
+
+    name: str
+    version: str
+
+    def label(self, frames: list[Atoms]) -> list[Label]:
+        """Return one label per frame."""
+        ...
+
+    def calculator(self) -> Calculator:
+        """Return an ASE calculator with the same energy surface."""
+        ...
+
+
+class Chgnet:
+    """CHGNet with the weights of its wheel, on the CPU."""
+
+    def __init__(self) -> None:
+        import torch
+        from chgnet.model import CHGNet
+
+        torch.set_default_dtype(torch.float32)
+        self._model = CHGNet.load(use_device="cpu", verbose=False)
+        self.name = "chgnet"
+        self.version = f"{metadata.version('chgnet')} (weights {self._model.version})"
+
+    def label(self, frames: list[Atoms]) -> list[Label]:
+        """Return one label per frame."""
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        structures = [AseAtomsAdaptor.get_structure(bare(frame)) for frame in frames]
+        found = self._model.predict_structure(structures, task="efs", batch_size=LABELLING_BATCH)
+        found = [found] if isinstance(found, Mapping) else found
+        return [
+            Label(
+                energy=float(answer["e"]) * len(frame),
+                forces=np.asarray(answer["f"], dtype=float),
+                stress=to_voigt(np.asarray(answer["s"], dtype=float)) * units.GPa,
+            )
+            for frame, answer in zip(frames, found, strict=True)
+        ]
+
+    def calculator(self) -> Calculator:
+        """Return an ASE calculator with the same energy surface."""
+        from chgnet.model.dynamics import CHGNetCalculator
+
+        return CHGNetCalculator(self._model, use_device="cpu")
+
+
+class CalculatorTeacher:
+    """Any ASE calculator.
+
+    Parameters
+    ----------
+    calculator : ase.calculators.calculator.Calculator
+        Must give energy, forces and stress of periodic cells.
+    name, version : str
+        Written into the model card.
+    """
+
+    def __init__(self, calculator: Calculator, name: str, version: str = "unknown") -> None:
+        self._calculator, self.name, self.version = calculator, name, version
+
+    def label(self, frames: list[Atoms]) -> list[Label]:
+        """Return one label per frame."""
+        labels = []
+        for frame in frames:
+            atoms = bare(frame)
+            atoms.calc = self._calculator
+            labels.append(Label(atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()))
+        return labels
+
+    def calculator(self) -> Calculator:
+        """Return the calculator itself."""
+        return self._calculator
+
+
+def load(spec: str | Mapping[str, Any]) -> Teacher:
+    """Return the teacher that the settings name.
+
+    Parameters
+    ----------
+    spec : str or mapping
+        ``"chgnet"``, or ``{"calculator": "package.module.Class", "arguments": {...}}`` for an ASE calculator.
+
+    Raises
+    ------
+    UserError
+        If the name is unknown, or the calculator can not be imported or made.
+    """
+    if spec == "chgnet":
+        return Chgnet()
+    if not isinstance(spec, Mapping) or "calculator" not in spec:
+        raise UserError(
+            f"potential_training.teacher: {spec!r} is neither 'chgnet' nor a mapping with the key 'calculator' "
+            "(the import path of an ASE calculator, such as ase.calculators.emt.EMT)"
+        )
+    path = str(spec["calculator"])
+    module, _, attribute = path.rpartition(".")
+    try:
+        made = getattr(importlib.import_module(module), attribute)(**spec.get("arguments", {}))
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(
+            f"potential_training.teacher: the calculator {path} can not be made ({error}); "
+            "check its import path, its arguments and that its package is installed"
+        ) from error
+    package = module.split(".")[0]
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        version = "unknown"
+    return CalculatorTeacher(made, path, version)
+
+
+def bare(atoms: Atoms) -> Atoms:
+    """Return a periodic copy without labels, velocities or calculator."""
+    return Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+
+
+def to_voigt(tensor: np.ndarray) -> np.ndarray:
+    """Return the six components xx yy zz yz xz xy of a symmetric (3, 3) tensor."""
+    return np.array([tensor[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))])
+
+
+def label_all(teacher: Teacher, frames: list[Atoms], batch: int = LABELLING_BATCH) -> list[Label]:
+    """Label frames in batches, smallest first, and log the pace.
+
+    Parameters
+    ----------
+    teacher : Teacher
+    frames : list of ase.Atoms
+    batch : int
+        Frames per call.
+
+    Returns
+    -------
+    list of Label
+        In the order of `frames`.
+    """
+    order = sorted(range(len(frames)), key=lambda index: len(frames[index]))
+    labels: list[Label | None] = [None] * len(frames)
+    started = time.perf_counter()
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        for index, label in zip(chosen, teacher.label([frames[i] for i in chosen]), strict=True):
+            labels[index] = label
+        done = start + len(chosen)
+        if (start // batch) % 10 == 9:
+            pace = (time.perf_counter() - started) / done
+            log.info("labelled %d of %d frames, %.2f s each, %.0f s to go", done, len(order), pace, pace * (len(order) - done))
+    return [label for label in labels if label is not None]
+
+
+def elements_of(frames: Iterable[Atoms]) -> set[str]:
+    """Return the element symbols that occur."""
+    return {symbol for frame in frames for symbol in set(frame.get_chemical_symbols())}

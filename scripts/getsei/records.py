@@ -1,0 +1,358 @@
+"""Frozen records handed from stage to stage, and the one file format they travel in.
+
+Every record is one HDF5 file: arrays are datasets that carry their unit, everything else is a JSON
+attribute. A file is written under a temporary name and renamed, so it exists whole or not at all.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from getsei import __version__
+from getsei.errors import UserError
+
+UNASSIGNED = -1
+"""Label of an ion at a frame that belongs to no state."""
+
+SCHEMA_VERSION = 1
+COMPRESS_FROM_BYTES = 1 << 16
+
+
+def array(unit: str, shape: str) -> Any:
+    """Declare an array field with its unit ("1" when it has none) and its shape."""
+    return field(metadata={"unit": unit, "shape": shape})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number as it reaches a user: with its interval, unit and sample size.
+
+    Attributes
+    ----------
+    value : float
+        Point estimate; NaN where the sampling supports none.
+    low, high : float
+        Bounds of the 95 % interval.
+    unit : str
+        Unit of the three numbers, "1" when dimensionless.
+    n : int
+        Size of the sample (events, ions, environments; the key or the table column says which).
+    supported : bool
+        False where sampling is too poor for the number to mean anything; it is then not printed.
+    note : str
+        Why it is not supported, or how it is defined.
+    """
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    n: int
+    supported: bool = True
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary, with null in place of non-finite numbers."""
+        plain = dataclasses.asdict(self)
+        for key in ("value", "low", "high"):
+            number = float(plain[key])
+            plain[key] = number if np.isfinite(number) and self.supported else None
+        return plain
+
+    def __str__(self) -> str:
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        if not self.supported or not np.isfinite(self.value):
+            return f"not supported by the sampling (n = {self.n}{'; ' + self.note if self.note else ''})"
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]{unit} (n = {self.n})"
+
+
+class Record:
+    """A frozen dataclass that saves itself to HDF5 and loads itself back."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the record, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with h5py.File(partial, "w") as handle:
+                handle.attrs["record"] = type(self).__name__
+                handle.attrs["schema_version"] = SCHEMA_VERSION
+                handle.attrs["getsei_version"] = __version__
+                for item in dataclasses.fields(self):  # type: ignore[arg-type]
+                    value = getattr(self, item.name)
+                    if "unit" in item.metadata:
+                        _write_array(handle, item.name, np.asarray(value), item.metadata)
+                    else:
+                        handle.attrs[item.name] = json.dumps(value, default=_plain)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the record.
+
+        Raises
+        ------
+        UserError
+            If the file is unreadable, holds another record, or was written by another schema version.
+        """
+        try:
+            with h5py.File(path, "r") as handle:
+                kind, version = handle.attrs.get("record"), handle.attrs.get("schema_version")
+                if kind != cls.__name__ or version != SCHEMA_VERSION:
+                    raise UserError(
+                        f"{path}: expected a {cls.__name__} of schema {SCHEMA_VERSION}, found {kind} of "
+                        f"schema {version}; delete the file and run again"
+                    )
+                values = {
+                    item.name: _read_array(handle[item.name])
+                    if "unit" in item.metadata
+                    else json.loads(handle.attrs[item.name])
+                    for item in dataclasses.fields(cls)  # type: ignore[arg-type]
+                }
+        except (OSError, KeyError) as error:
+            raise UserError(
+                f"{path}: not a readable {cls.__name__} file ({error}); delete it and run again"
+            ) from error
+        return cls(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} does not belong in a record's attributes")
+
+
+def _write_array(handle: h5py.File, name: str, value: np.ndarray, metadata: Mapping[str, str]) -> None:
+    if value.dtype.kind == "U":
+        value = np.char.encode(value, "utf-8")
+    large = value.ndim > 0 and value.nbytes >= COMPRESS_FROM_BYTES
+    options = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if large else {}
+    dataset = handle.create_dataset(name, data=value, **options)
+    dataset.attrs["unit"] = metadata["unit"]
+    dataset.attrs["shape"] = metadata["shape"]
+
+
+def _read_array(dataset: h5py.Dataset) -> np.ndarray:
+    value = np.asarray(dataset[()])
+    return np.char.decode(value, "utf-8") if value.dtype.kind == "S" else value
+
+
+@dataclass(frozen=True)
+class Trajectory(Record):
+    """Atoms over time. Ions never wrap, so displacements are differences of positions."""
+
+    positions: np.ndarray = array("Å", "(n_frames, n_atoms, 3) float32, unwrapped")
+    cells: np.ndarray = array("Å", "(n_frames or 1, 3, 3), rows are the cell vectors")
+    species: np.ndarray = array("1", "(n_atoms,) element symbols")
+    stage: np.ndarray = array("1", "(n_frames,) index into stages")
+    segments: np.ndarray = array("1", "(n_segments, 2) frames [start, stop); pairs never cross one")
+    temperature: np.ndarray = array("K", "(n_frames,) NaN where unknown")
+    potential_energy: np.ndarray = array("eV", "(n_frames,) NaN where unknown")
+    stages: list[str]
+    frame_interval_ps: float
+    provenance: dict[str, Any]
+
+    def cell(self, frame: int) -> np.ndarray:
+        """Return the (3, 3) cell of a frame in Å."""
+        return self.cells[0 if len(self.cells) == 1 else frame]
+
+    def frames_of(self, stage: str) -> np.ndarray:
+        """Return the indices of the frames of a stage, in order."""
+        if stage not in self.stages:
+            raise UserError(f"the trajectory has no stage {stage!r}; it has {', '.join(self.stages)}")
+        return np.flatnonzero(self.stage == self.stages.index(stage))
+
+
+@dataclass(frozen=True)
+class Environments(Record):
+    """The neighbours of every mobile ion at every analysed frame, ragged.
+
+    Environment ``frame * n_ions + ion`` belongs to ion ``ion`` at analysed frame ``frame``; its
+    neighbours are the rows ``offsets[e]:offsets[e + 1]``, sorted by distance.
+    """
+
+    offsets: np.ndarray = array("1", "(n_frames * n_ions + 1,) int64")
+    species: np.ndarray = array("1", "(n_neighbours,) uint8 atomic numbers")
+    vectors: np.ndarray = array("Å", "(n_neighbours, 3) float16, from the ion to its neighbour")
+    atoms: np.ndarray = array("1", "(n_ions,) index of each ion among the atoms of the trajectory")
+    positions: np.ndarray = array("Å", "(n_frames, n_ions, 3) float32, unwrapped, of the mobile ions")
+    segments: np.ndarray = array("1", "(n_segments, 2) analysed frames [start, stop)")
+    regions: np.ndarray = array("Å", "(n_regions, 2) z-range [low, high) of each region at the start")
+    region_names: list[str]
+    cell: list[list[float]]
+    cutoff_A: float
+    frame_interval_ps: float
+    mobile: list[str]
+    elements: list[str]
+    provenance: dict[str, Any]
+
+    @property
+    def n_ions(self) -> int:
+        """Number of mobile ions."""
+        return len(self.atoms)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of analysed frames."""
+        return len(self.positions)
+
+
+@dataclass(frozen=True)
+class Embedding(Record):
+    """One vector per environment, of one system, replicas behind one another as further ions."""
+
+    vectors: np.ndarray = array("1", "(n_frames, n_ions, n_dimensions) float32")
+    replica: np.ndarray = array("1", "(n_ions,) replica of each ion, from 0")
+    atoms: np.ndarray = array("1", "(n_ions,) index of each ion among the atoms of its replica")
+    training_ions: np.ndarray = array("1", "(n_ions,) bool, False for ions held out from training")
+    segments: np.ndarray = array("1", "(n_segments, 2) frames [start, stop)")
+    diagnostics: dict[str, float]
+    history: list[dict[str, float]]
+    frame_interval_ps: float
+    encoder_digest: str
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class States(Record):
+    """The state of every ion at every frame, and what the states are."""
+
+    labels: np.ndarray = array("1", "(n_ions, n_frames) int8 after label cleaning, UNASSIGNED = -1")
+    raw_labels: np.ndarray = array("1", "(n_ions, n_frames) int8 before label cleaning")
+    positions: np.ndarray = array("Å", "(n_frames, n_ions, 3) float32, unwrapped")
+    replica: np.ndarray = array("1", "(n_ions,) replica of each ion")
+    atoms: np.ndarray = array("1", "(n_ions,) index among the atoms of its replica")
+    coordination: np.ndarray = array(
+        "1", "(n_states, n_elements) mean number of neighbours in the first shell"
+    )
+    coordination_sd: np.ndarray = array("1", "(n_states, n_elements) standard deviation over environments")
+    density: np.ndarray = array("nm^-3", "(n_states,) mean number density of mobile ions within the cutoff")
+    population: np.ndarray = array("1", "(n_states,) share of all assigned environments")
+    z_profile: np.ndarray = array(
+        "1", "(n_states, n_bins) share of environments per z bin; sums to 1 overall"
+    )
+    z_edges: np.ndarray = array("Å", "(n_bins + 1,)")
+    projection: np.ndarray = array("1", "(n_sample, 2) principal components of a sample of embeddings")
+    projection_labels: np.ndarray = array("1", "(n_sample,)")
+    ion_coordination: np.ndarray = array("1", "(n_ions, n_elements) mean over frames")
+    ion_density: np.ndarray = array("nm^-3", "(n_ions,) mean over frames")
+    segments: np.ndarray = array("1", "(n_segments, 2) frames [start, stop)")
+    names: list[str]
+    elements: list[str]
+    anions: list[str]
+    shell_cutoffs_A: dict[str, float]
+    gates: list[dict[str, Any]]
+    choice: list[dict[str, Any]]
+    choice_note: str
+    cell: list[list[float]]
+    frame_interval_ps: float
+    dwell_frames: int
+    provenance: dict[str, Any]
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class KoopmanModel(Record):
+    """The Koopman operator on the states, its spectrum and its tests."""
+
+    operator: np.ndarray = array("1", "(n_active, n_active) row-stochastic transition matrix over the lag")
+    stationary: np.ndarray = array("1", "(n_active,) stationary distribution")
+    populations: np.ndarray = array("1", "(n_active,) observed populations")
+    counts: np.ndarray = array("1", "(n_ions, n_active, n_active) transition pairs of each ion over the lag")
+    operator_low: np.ndarray = array("1", "(n_active, n_active) 2.5 % bootstrap quantile")
+    operator_high: np.ndarray = array("1", "(n_active, n_active) 97.5 % bootstrap quantile")
+    eigenvalues: np.ndarray = array("1", "(n_active,) complex, by falling modulus")
+    left_eigenvectors: np.ndarray = array("1", "(n_active, n_active) complex, columns")
+    residuals: np.ndarray = array("1", "(n_active,) ResDMD residual of each eigenpair")
+    timescales: np.ndarray = array("ps", "(n_active - 1, 3) implied timescales: value, low, high")
+    scan_lags: np.ndarray = array("ps", "(n_lags,)")
+    scan_timescales: np.ndarray = array("ps", "(n_lags, n_active - 1, 3) value, low, high")
+    ck_steps: np.ndarray = array("1", "(n_steps,) multiples of the lag")
+    ck_predicted: np.ndarray = array("1", "(n_steps, n_active) staying probability of the model")
+    ck_observed: np.ndarray = array(
+        "1", "(n_steps, n_active, 3) staying probability observed: value, low, high"
+    )
+    escape_rates: np.ndarray = array("1/ns", "(n_active, 3) value, low, high")
+    residence_times: np.ndarray = array("ps", "(n_active, 3) value, low, high")
+    exits: np.ndarray = array("1", "(n_active,) observed departures from each state")
+    events: np.ndarray = array("1", "(n_active, n_active) observed changes of state, frame by frame")
+    active: np.ndarray = array("1", "(n_active,) index of each active state among all states")
+    names: list[str]
+    dropped: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+    lag_ps: float
+    frame_interval_ps: float
+    n_frames: int
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReactiveFlux(Record):
+    """Transition path theory from source to target states."""
+
+    forward_committor: np.ndarray = array("1", "(n_active,)")
+    backward_committor: np.ndarray = array("1", "(n_active,)")
+    net_flux: np.ndarray = array("1/(ion ns)", "(n_active, n_active)")
+    net_flux_low: np.ndarray = array("1/(ion ns)", "(n_active, n_active)")
+    net_flux_high: np.ndarray = array("1/(ion ns)", "(n_active, n_active)")
+    gross_flux: np.ndarray = array("1/(ion ns)", "(n_active, n_active)")
+    edge_events: np.ndarray = array("1", "(n_active, n_active) observed changes of state")
+    throughput: np.ndarray = array(
+        "1", "(n_active, 3) share of the flux through each state: value, low, high"
+    )
+    active: np.ndarray = array("1", "(n_active,) index of each active state among all states")
+    source: list[int]
+    target: list[int]
+    source_rule: str
+    target_rule: str
+    names: list[str]
+    pathways: list[dict[str, Any]]
+    bottleneck: dict[str, Any]
+    estimates: dict[str, dict[str, Any]]
+    checks: list[dict[str, Any]]
+    supported: bool
+    note: str
+    lag_ps: float
+    frame_interval_ps: float
+    n_ions: int
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Transport(Record):
+    """How far and how fast ions move, by state and by ion."""
+
+    mobility: np.ndarray = array("Å²/ps", "(n_states, 3) displacement rate per state: value, low, high")
+    mobility_score: np.ndarray = array("Å²/ps", "(n_states, 3) value, low, high")
+    escape_rates: np.ndarray = array("1/ns", "(n_states, 3) value, low, high; NaN for dropped states")
+    residence_times: np.ndarray = array("ps", "(n_states, 3) value, low, high")
+    visits: np.ndarray = array("1", "(n_states,) number of visits")
+    msd_lags: np.ndarray = array("ps", "(n_lags,)")
+    msd: np.ndarray = array("Å²", "(n_lags, 3) mean square displacement of all mobile ions: value, low, high")
+    ion_mobility: np.ndarray = array("Å²/ps", "(n_ions,)")
+    ion_density: np.ndarray = array("nm^-3", "(n_ions,)")
+    ion_anion_coordination: np.ndarray = array("1", "(n_ions,)")
+    ion_region: np.ndarray = array("1", "(n_ions,) index of the region the ion started in")
+    names: list[str]
+    region_names: list[str]
+    supported: list[bool]
+    correlations: dict[str, dict[str, Any]]
+    estimates: dict[str, dict[str, Any]]
+    definitions: dict[str, str]
+    provenance: dict[str, Any]

@@ -1,0 +1,258 @@
+"""The configuration: merge, validate, document.
+
+`workflow/schemas/config.schema.yaml` is the one source of types, ranges, defaults and descriptions.
+"""
+
+import copy
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from getsei.errors import UserError
+
+SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+STAGES = ("potential", "interface", "md", "environments", "gcl", "states", "kinetics", "tpt", "transport")
+WHOLE_TOLERANCE = 1e-6
+"""How far a ratio of two times may be from a whole number."""
+
+
+def load_schema() -> dict[str, Any]:
+    """Return the schema of the configuration."""
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the complete settings of every system.
+
+    Parameters
+    ----------
+    config : mapping
+        The configuration as read from YAML.
+
+    Returns
+    -------
+    dict
+        System name to settings: the schema's defaults, overridden by `defaults`, overridden by the
+        system's own entry.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, of the wrong type or out of range, or if two keys contradict each other.
+        The message names each offending key and what is allowed.
+    """
+    schema = load_schema()
+    _check(config, schema)
+    base = default_settings(schema)
+    shared = _merged(base, config.get("defaults") or {})
+    systems = {name: _merged(shared, entry or {}) for name, entry in config["systems"].items()}
+    problems = [problem for name, system in systems.items() for problem in _contradictions(name, system)]
+    if problems:
+        raise UserError("the configuration contradicts itself:\n" + "\n".join(f"  {p}" for p in problems))
+    return systems
+
+
+def default_settings(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults that the schema gives for the settings of a system."""
+    return _defaults(schema["$defs"]["settings"])
+
+
+def _defaults(node: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, child in node.get("properties", {}).items():
+        if "default" in child:
+            found[key] = copy.deepcopy(child["default"])
+        elif "properties" in child:
+            found[key] = _defaults(child)
+    return found
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merged(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def _check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.path])
+    problems = list(dict.fromkeys(line for error in errors for line in _explain(error)))
+    if problems:
+        raise UserError(
+            "the configuration is not valid (config/README.md describes every key):\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+        )
+
+
+def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
+    """Say which key is wrong, what was found there and what is allowed, one line each."""
+    if error.validator == "anyOf" and error.context:
+        # An entry of `systems` may be empty; the interesting complaint is about its content.
+        deeper = [nested for nested in error.context if len(nested.absolute_path) > len(error.absolute_path)]
+        unknown = [nested for nested in error.context if nested.validator == "additionalProperties"]
+        if deeper or unknown:
+            for nested in [*unknown, *deeper]:
+                yield from _explain(nested)
+            return
+    key = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        allowed = sorted(error.schema.get("properties", {}))
+        for name in sorted(set(error.instance) - set(allowed), key=str):
+            where = f"{key}.{name}" if key else str(name)
+            yield f"{where}: unknown key; allowed here: {', '.join(allowed)}"
+        return
+    if error.validator in {"pattern", "not"} and "propertyNames" in error.absolute_schema_path:
+        yield (
+            f"{key or 'systems'}: {error.instance!r} cannot name a system; use lower-case letters, digits "
+            "and _, starting with a letter, and none of the names of the result folders"
+        )
+        return
+    if error.validator == "required":
+        yield f"{key + '.' if key else ''}{error.message.split(' is ')[0].strip(chr(39))}: missing; it is required"
+        return
+    hint = ""
+    if isinstance(error.instance, str) and error.validator in {"type", "anyOf"}:
+        try:
+            float(error.instance)
+            hint = " (YAML reads this as text; write a decimal point, as in 1.0e-3, and no quotes)"
+        except ValueError:
+            pass
+    yield f"{key}: {error.instance!r} is not allowed{hint}; expected {describe_type(error.schema)}"
+
+
+def describe_type(node: Mapping[str, Any]) -> str:
+    """Return the type and the range of a schema node in words."""
+    if "anyOf" in node:
+        return " or ".join(describe_type(option) for option in node["anyOf"])
+    if "const" in node:
+        return f"`{node['const']}`"
+    if "enum" in node:
+        return "one of " + ", ".join(f"`{value}`" for value in node["enum"])
+    kind = node.get("type", "value")
+    if kind == "array":
+        count = ""
+        if "minItems" in node:
+            same = node.get("maxItems") == node["minItems"]
+            count = f" of {node['minItems']}" if same else f" of at least {node['minItems']}"
+        return f"list{count} ({describe_type(node.get('items', {}))})"
+    bounds = []
+    for word, sign in (
+        ("exclusiveMinimum", ">"),
+        ("minimum", ">="),
+        ("exclusiveMaximum", "<"),
+        ("maximum", "<="),
+    ):
+        if word in node:
+            bounds.append(f"{sign} {node[word]}")
+    if "pattern" in node:
+        bounds.append(f"matching {node['pattern']}")
+    return f"{kind}{' ' + ', '.join(bounds) if bounds else ''}"
+
+
+def whole_multiple(value: float, unit: float) -> bool:
+    """Tell whether `value` is a whole multiple (at least one) of `unit`."""
+    ratio = value / unit
+    return round(ratio) >= 1 and abs(ratio - round(ratio)) < WHOLE_TOLERANCE * max(1.0, ratio)
+
+
+def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
+    """Check what no schema can: keys against one another."""
+    where = f"systems.{name}"
+    md, kinetics = system["md"], system["kinetics"]
+    frame_ps = md["frame_interval_fs"] / 1000.0
+    if "electrolyte" not in system["interface"]:
+        yield f"{where}.interface.electrolyte: missing; name a crystal of config/structures"
+    if not any(system["interface"].get("miller", [1])):
+        yield f"{where}.interface.miller: [0, 0, 0] is no plane"
+    if not whole_multiple(md["frame_interval_fs"], md["timestep_fs"]):
+        yield (
+            f"{where}.md.frame_interval_fs: {md['frame_interval_fs']} fs is not a multiple of timestep_fs "
+            f"{md['timestep_fs']} fs"
+        )
+    for key in ("react_ps", "equilibrate_ps", "production_ps", "segment_ps", "checkpoint_ps"):
+        if not whole_multiple(md[key], frame_ps):
+            yield f"{where}.md.{key}: {md[key]} ps is not a multiple of frame_interval_fs {md['frame_interval_fs']} fs"
+    interval_ps = frame_ps * system["environments"]["stride"]
+    lags = {
+        "kinetics.lag_ps": kinetics["lag_ps"],
+        "transport.mobility_lag_ps": system["transport"]["mobility_lag_ps"],
+    }
+    lags |= {f"kinetics.scan_lags_ps[{i}]": lag for i, lag in enumerate(kinetics["scan_lags_ps"])}
+    for key, lag in lags.items():
+        if not whole_multiple(lag, interval_ps):
+            yield (
+                f"{where}.{key}: {lag} ps is not a multiple of the analysed frame interval {interval_ps:g} ps "
+                "(md.frame_interval_fs times environments.stride)"
+            )
+        elif lag > md["production_ps"] / 4:
+            yield (
+                f"{where}.{key}: {lag} ps needs a production of at least {4 * lag:g} ps; "
+                f"md.production_ps is {md['production_ps']} ps"
+            )
+    if system["tpt"]["source"] == system["tpt"]["target"]:
+        yield f"{where}.tpt: source and target are both {system['tpt']['source']!r}"
+
+
+def document(schema: Mapping[str, Any]) -> str:
+    """Return the description of every key as Markdown."""
+    lines = [
+        "# Configuration",
+        "",
+        "<!-- Generated from workflow/schemas/config.schema.yaml: PYTHONPATH=scripts python -m getsei.settings > config/README.md -->",
+        "",
+        schema["description"],
+        "Units are part of the key names. An unknown key, a wrong type or a value out of range stops the run",
+        "before any job starts, with a message that names the key.",
+        "",
+        "```yaml",
+        "systems:",
+        "  li3ps4:                              # a new electrolyte is one entry",
+        "    interface:",
+        "      electrolyte: Li3PS4_beta_ordered # a file of config/structures",
+        "    md:",
+        "      production_ps: 50.0              # every key of `defaults` can be overridden",
+        "```",
+        "",
+        "Crystals are described in `config/structures/`, one file each; copy one to add your own.",
+        "",
+        "## Settings of a system",
+        "",
+    ]
+    settings = schema["$defs"]["settings"]["properties"]
+    lines += _table({key: node for key, node in settings.items() if "properties" not in node})
+    for key, node in settings.items():
+        if "properties" in node:
+            lines += [f"### `{key}`", "", node["description"], "", *_table(node["properties"])]
+    training = schema["$defs"]["potential_training"].get("properties", {})
+    if training:
+        lines += [
+            "## `potential_training`",
+            "",
+            schema["properties"]["potential_training"]["description"],
+            "",
+        ]
+        lines += _table(training)
+    lines += ["## `pathvars`", "", schema["properties"]["pathvars"]["description"], ""]
+    lines += _table(schema["properties"]["pathvars"]["properties"])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(properties: Mapping[str, Any]) -> list[str]:
+    rows = ["| key | type and range | default | meaning |", "| --- | --- | --- | --- |"]
+    for key, node in properties.items():
+        default = f"`{node['default']}`" if "default" in node else "required"
+        kind = describe_type(node).replace("|", "\\|")
+        rows.append(f"| `{key}` | {kind} | {default} | {node['description']} |")
+    return [*rows, ""]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document(load_schema()))

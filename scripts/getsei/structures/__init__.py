@@ -1,0 +1,1 @@
+"""Crystals and interfaces: from crystal facts to a simulation cell."""

@@ -1,0 +1,1 @@
+"""Trajectories: one binary store, whatever they came from."""
