@@ -116,7 +116,8 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
         )
         return
     if error.validator == "required":
-        yield f"{key + '.' if key else ''}{error.message.split(' is ')[0].strip(chr(39))}: missing; it is required"
+        missing = error.message.split(" is ")[0].strip("'")
+        yield f"{key}.{missing}".lstrip(".") + ": missing; it is required"
         return
     hint = ""
     if isinstance(error.instance, str) and error.validator in {"type", "anyOf"}:
@@ -179,7 +180,10 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
         )
     for key in ("react_ps", "equilibrate_ps", "production_ps", "segment_ps", "checkpoint_ps"):
         if not whole_multiple(md[key], frame_ps):
-            yield f"{where}.md.{key}: {md[key]} ps is not a multiple of frame_interval_fs {md['frame_interval_fs']} fs"
+            yield (
+                f"{where}.md.{key}: {md[key]} ps is not a multiple of frame_interval_fs "
+                f"{md['frame_interval_fs']} fs"
+            )
     interval_ps = frame_ps * system["environments"]["stride"]
     lags = {
         "kinetics.lag_ps": kinetics["lag_ps"],
@@ -189,8 +193,8 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
     for key, lag in lags.items():
         if not whole_multiple(lag, interval_ps):
             yield (
-                f"{where}.{key}: {lag} ps is not a multiple of the analysed frame interval {interval_ps:g} ps "
-                "(md.frame_interval_fs times environments.stride)"
+                f"{where}.{key}: {lag} ps is not a multiple of the analysed frame interval "
+                f"{interval_ps:g} ps (md.frame_interval_fs times environments.stride)"
             )
         elif lag > md["production_ps"] / 4:
             yield (
@@ -206,7 +210,8 @@ def document(schema: Mapping[str, Any]) -> str:
     lines = [
         "# Configuration",
         "",
-        "<!-- Generated from workflow/schemas/config.schema.yaml: PYTHONPATH=scripts python -m getsei.settings > config/README.md -->",
+        "<!-- Generated from workflow/schemas/config.schema.yaml by",
+        "     PYTHONPATH=scripts python -m getsei.settings > config/README.md -->",
         "",
         schema["description"],
         "Units are part of the key names. An unknown key, a wrong type or a value out of range stops the run",
