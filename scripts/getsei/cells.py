@@ -196,14 +196,17 @@ def unwrap(
     if len(cells) not in (1, len(wrapped)):
         raise UserError(f"{len(cells)} cells for {len(wrapped)} frames; expected one, or one per frame")
     if last_wrapped is None or last_unwrapped is None:
-        steps = np.diff(wrapped, axis=0, prepend=wrapped[:1])
+        before = wrapped[:1]
         start = wrapped[0] if len(wrapped) else np.zeros(wrapped.shape[1:])
     else:
-        steps = np.diff(wrapped, axis=0, prepend=np.asarray(last_wrapped, dtype=float)[None])
+        before = np.asarray(last_wrapped, dtype=float)[None]
         start = np.asarray(last_unwrapped, dtype=float)
     if len(cells) == 1 or np.all(cells == cells[0]):
-        steps = minimum_image(steps, cells[0])
+        steps = minimum_image(np.diff(wrapped, axis=0, prepend=before), cells[0])
     else:
+        # Images far from the origin would add the change of the cell itself to the displacements.
+        central = [wrap(before[0], cells[0])] + [wrap(*frame) for frame in zip(wrapped, cells, strict=True)]
+        steps = np.diff(np.array(central), axis=0)
         for step, cell in zip(steps, cells, strict=True):
             step[...] = minimum_image(step, cell)
     np.cumsum(steps, axis=0, out=steps)

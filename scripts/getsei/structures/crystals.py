@@ -1,0 +1,211 @@
+"""Crystal facts as data, and the sites they generate."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from ase.data import atomic_numbers
+from ase.formula import Formula
+from ase.spacegroup import Spacegroup
+
+from getsei import cells
+from getsei.errors import UserError
+
+LIBRARY = Path(__file__).resolve().parents[3] / "config" / "structures"
+SITE_TOLERANCE = 5e-3
+"""Fractional distance below which symmetry images of one site are the same site."""
+FULL = 0.999
+COMPOSITION_TOLERANCE = 0.005
+REQUIRED = ("formula", "role", "space_group", "cell", "formula_units", "charges", "sites", "source")
+OPTIONAL = ("origin_choice", "composition_tolerance", "min_distances_A", "coordinates")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One orbit of a crystal.
+
+    Attributes
+    ----------
+    occupancy : dict
+        Element to the share of the positions it occupies; the rest is vacant.
+    wyckoff : str
+        Multiplicity and letter.
+    position : tuple of float
+        Fractional coordinates of one member.
+    """
+
+    occupancy: dict[str, float]
+    wyckoff: str
+    position: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """What is known of a crystal: see config/structures for the files."""
+
+    name: str
+    formula: str
+    role: str
+    space_group: int
+    origin_choice: int
+    parameters: tuple[float, ...]
+    formula_units: int
+    charges: dict[str, float]
+    sites: tuple[Site, ...]
+    min_distances_A: dict[str, float]
+    composition_tolerance: float
+    source: str
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Conventional cell, (3, 3), rows in Å."""
+        return cells.from_parameters(self.parameters)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether every position holds exactly one element."""
+        return all(len(site.occupancy) == 1 and sum(site.occupancy.values()) > FULL for site in self.sites)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Atoms of each element in the conventional cell."""
+        return {el: n * self.formula_units for el, n in Formula(self.formula).count().items()}
+
+
+@dataclass(frozen=True)
+class Positions:
+    """All positions of a crystal's conventional cell.
+
+    Attributes
+    ----------
+    fractional : (n, 3) array
+    orbit : (n,) array
+        Index of each position's site in `Crystal.sites`.
+    """
+
+    fractional: np.ndarray
+    orbit: np.ndarray
+
+
+def load(name: str | Path) -> Crystal:
+    """Read a crystal and verify its facts.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file, or the name of one in config/structures without its ending.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it contradicts itself: composition, multiplicities, charges,
+        distances.
+    """
+    path = Path(name) if str(name).endswith((".yaml", ".yml")) else LIBRARY / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in LIBRARY.glob("*.yaml")))
+        raise UserError(f"no crystal {str(name)!r}; there are: {known}. Add a file to config/structures")
+    try:
+        facts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path.name}: not readable as YAML: {error}") from error
+    crystal = _parsed(path, facts)
+    _verify(crystal, path.name)
+    return crystal
+
+
+def _parsed(path: Path, facts: Any) -> Crystal:
+    if not isinstance(facts, dict):
+        raise UserError(f"{path.name}: expected the keys {', '.join(REQUIRED)}")
+    missing = [key for key in REQUIRED if key not in facts]
+    unknown = [key for key in facts if key not in REQUIRED + OPTIONAL]
+    if missing or unknown:
+        raise UserError(
+            f"{path.name}: {'missing ' + ', '.join(missing) if missing else 'unknown key ' + ', '.join(unknown)}"
+            f"; a crystal has {', '.join(REQUIRED)} and may have {', '.join(OPTIONAL)}"
+        )
+    try:
+        sites = tuple(
+            Site(
+                {str(el): float(x) for el, x in site["occupancy"].items()},
+                str(site["wyckoff"]),
+                tuple(float(x) for x in site["position"]),  # type: ignore[arg-type]
+            )
+            for site in facts["sites"]
+        )
+        return Crystal(
+            name=path.stem,
+            formula=str(facts["formula"]),
+            role=str(facts["role"]),
+            space_group=int(facts["space_group"]),
+            origin_choice=int(facts.get("origin_choice", 1)),
+            parameters=tuple(float(x) for x in facts["cell"]),
+            formula_units=int(facts["formula_units"]),
+            charges={str(el): float(q) for el, q in facts["charges"].items()},
+            sites=sites,
+            min_distances_A={str(k): float(v) for k, v in facts.get("min_distances_A", {}).items()},
+            composition_tolerance=float(facts.get("composition_tolerance", COMPOSITION_TOLERANCE)),
+            source=str(facts["source"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path.name}: a value is missing or of the wrong kind ({error})") from error
+
+
+def positions(crystal: Crystal) -> Positions:
+    """Return every position of the conventional cell, orbit by orbit."""
+    group = Spacegroup(crystal.space_group, setting=crystal.origin_choice)
+    found, orbit = [], []
+    for index, site in enumerate(crystal.sites):
+        images, _ = group.equivalent_sites([site.position], onduplicates="keep", symprec=SITE_TOLERANCE)
+        found.append(images)
+        orbit.append(np.full(len(images), index))
+    return Positions(np.vstack(found) % 1.0, np.concatenate(orbit))
+
+
+def _verify(crystal: Crystal, where: str) -> None:
+    if len(crystal.parameters) != 6 or min(crystal.parameters) <= 0:
+        raise UserError(
+            f"{where}: cell needs six positive numbers: a, b, c (Å), alpha, beta, gamma (degrees)"
+        )
+    elements = {el for site in crystal.sites for el in site.occupancy}
+    strangers = [el for el in elements if el not in atomic_numbers]
+    if strangers:
+        raise UserError(f"{where}: unknown element {', '.join(strangers)}")
+    if elements != set(crystal.counts) or elements != set(crystal.charges):
+        raise UserError(f"{where}: formula, sites and charges name different elements")
+    sites = positions(crystal)
+    sums = dict.fromkeys(elements, 0.0)
+    for index, site in enumerate(crystal.sites):
+        count = int((sites.orbit == index).sum())
+        stated = re.match(r"\d+", site.wyckoff)
+        if stated is None or int(stated.group()) != count:
+            raise UserError(
+                f"{where}: site {index + 1} ({site.wyckoff}) generates {count} positions; check its "
+                "coordinates, the space group and the origin choice"
+            )
+        if sum(site.occupancy.values()) > 1 + 1e-6 or min(site.occupancy.values()) <= 0:
+            raise UserError(f"{where}: site {index + 1} ({site.wyckoff}): occupancies must sum to at most 1")
+        for element, share in site.occupancy.items():
+            sums[element] += share * count
+    for element, count in crystal.counts.items():
+        if abs(sums[element] - count) > crystal.composition_tolerance * count:
+            raise UserError(
+                f"{where}: the sites hold {sums[element]:.2f} {element} per cell, the formula {count}; "
+                "check occupancies and formula_units"
+            )
+    charge = sum(crystal.charges[el] * n for el, n in crystal.counts.items())
+    if abs(charge) > 1e-6:
+        raise UserError(
+            f"{where}: the charges of {crystal.formula} sum to {charge / crystal.formula_units:+g}"
+        )
+    full = np.array([sum(site.occupancy.values()) > FULL for site in crystal.sites])[sites.orbit]
+    major = np.array([max(site.occupancy, key=site.occupancy.__getitem__) for site in crystal.sites])[
+        sites.orbit
+    ]
+    short = cells.shortest_distances(sites.fractional[full] @ crystal.cell, crystal.cell, major[full])
+    for pair, low in crystal.min_distances_A.items():
+        if short.get(pair, low) < low:
+            raise UserError(f"{where}: {pair} {short[pair]:.2f} Å is shorter than its stated bound {low} Å")

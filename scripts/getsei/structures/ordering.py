@@ -1,0 +1,216 @@
+"""From partial occupancies to one ordered cell: seeded draws, annealed by their Coulomb energy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from scipy.special import erfc
+
+from getsei import cells, units
+from getsei.errors import UserError
+from getsei.structures.crystals import FULL, Crystal, positions
+
+SCREENING_A = 3.0
+"""Range of the error function that screens the Coulomb interaction; beyond four ranges nothing is left."""
+CLASH_PENALTY_eV = 50.0
+HOT_eV, COLD_eV = 1.0, 0.01
+SWEEPS = 200
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """An ordered cell and what it cost.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+        Periodic, sorted by element.
+    energy_eV : float
+        Screened Coulomb energy of the cell with formal charges, relative to nothing: compare only
+        orderings of one crystal and one supercell.
+    seed : int
+    """
+
+    atoms: Atoms
+    energy_eV: float
+    seed: int
+
+
+def order(
+    crystal: Crystal,
+    transform: np.ndarray | None = None,
+    *,
+    seed: int = 1,
+    draws: int = 8,
+    min_mobile_distance_A: float = 2.2,
+) -> Ordering:
+    """Return the ordered cell of lowest Coulomb energy among several annealed draws.
+
+    Elements that share a position (S/Cl, Ge/P) are distributed within their orbit, so that its occupancy
+    is kept to rounding. Ions on partly vacant positions start from the occupancy of their orbit and may
+    move between orbits: where two orbits are too close to be filled as refined (the average over a crystal
+    of correlated vacancies), the distance decides.
+
+    Parameters
+    ----------
+    crystal : Crystal
+    transform : (3, 3) integer array, optional
+        Rows: supercell vectors in units of the conventional cell.
+    seed : int
+        Seed of the first draw; each further draw adds one.
+    draws : int
+        Number of annealed draws; one for an ordered crystal.
+    min_mobile_distance_A : float
+        No two ions on partly vacant positions are closer than this.
+
+    Raises
+    ------
+    UserError
+        If no draw respects the distance.
+    """
+    transform = np.eye(3, dtype=int) if transform is None else np.asarray(transform)
+    fractional, orbit, cell = _supercell(crystal, transform)
+    copies = round(abs(np.linalg.det(transform)))
+    target = {element: count * copies for element, count in crystal.counts.items()}
+    problem = _Problem(crystal, fractional @ cell, cell, orbit, target, min_mobile_distance_A)
+    tries = 1 if crystal.ordered else draws
+    best: tuple[float, np.ndarray, int] | None = None
+    for number in range(seed, seed + tries):
+        content, energy, clashes = problem.anneal(np.random.default_rng(number))
+        if clashes == 0 and (best is None or energy < best[0]):
+            best = (energy, content, number)
+    if best is None:
+        raise UserError(
+            f"{crystal.name}: no ordering of {tries} draws keeps the mobile ions "
+            f"{min_mobile_distance_A} Å apart; lower min_mobile_distance_A or raise ordering_draws"
+        )
+    energy, content, number = best
+    filled = content >= 0
+    symbols = np.array(problem.elements)[content[filled]]
+    sequence = np.argsort(symbols, kind="stable")
+    atoms = Atoms(symbols[sequence], scaled_positions=fractional[filled][sequence], cell=cell, pbc=True)
+    return Ordering(atoms, energy, number)
+
+
+def _supercell(crystal: Crystal, transform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return fractional positions, orbits and cell of an integer supercell."""
+    base = positions(crystal)
+    reach = np.abs(transform).sum(axis=0)
+    grid = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), -1).reshape(-1, 3)
+    inverse = np.linalg.inv(transform)
+    scaled = (base.fractional[:, None] + grid[None]) @ inverse
+    inside = np.all((scaled > -1e-9) & (scaled < 1 - 1e-9), axis=-1)
+    site, shift = np.nonzero(inside)
+    expected = round(abs(np.linalg.det(transform))) * len(base.fractional)
+    if len(site) != expected:  # a position on a boundary, counted twice or missed by rounding
+        moved = (base.fractional[:, None] + grid[None] + 1e-4) @ inverse
+        site, shift = np.nonzero(np.all((moved >= 0) & (moved < 1), axis=-1))
+    return scaled[site, shift], base.orbit[site], transform @ crystal.cell
+
+
+class _Problem:
+    """Which element sits where, as an annealing problem over a fixed set of positions."""
+
+    def __init__(
+        self,
+        crystal: Crystal,
+        points: np.ndarray,
+        cell: np.ndarray,
+        orbit: np.ndarray,
+        target: dict[str, int],
+        min_distance: float,
+    ) -> None:
+        self.crystal, self.orbit, self.target = crystal, orbit, target
+        self.elements = sorted(target)
+        self.charges = np.array([crystal.charges[element] for element in self.elements])
+        occupied = np.array([sum(site.occupancy.values()) for site in crystal.sites])[orbit]
+        kinds = np.array([len(site.occupancy) for site in crystal.sites])[orbit]
+        self.vacant = occupied < FULL
+        self.mixed = (kinds > 1) & ~self.vacant
+        if np.any((kinds > 1) & self.vacant):
+            raise UserError(
+                f"{crystal.name}: a site holds several elements and vacancies; split it into sites that are "
+                "either full or of one element"
+            )
+        n = len(points)
+        i, j, _, distance = cells.pairs(points, cell, 4 * SCREENING_A, full=True)
+        self.coulomb = np.zeros((n, n))
+        np.add.at(
+            self.coulomb,
+            (i, j),
+            units.COULOMB_eV_A * erfc(distance / SCREENING_A) / np.maximum(distance, 0.5),
+        )
+        close = (distance < min_distance) & self.vacant[i] & self.vacant[j]
+        self.clash = np.zeros((n, n))
+        self.clash[i[close], j[close]] = 1.0
+
+    def start(self, rng: np.random.Generator) -> np.ndarray:
+        """Fill every orbit to its occupancy, then repair the totals on partly vacant positions."""
+        content = np.full(len(self.orbit), -1)
+        for index, site in enumerate(self.crystal.sites):
+            members = rng.permutation(np.flatnonzero(self.orbit == index))
+            begin = 0
+            for element, share in sorted(site.occupancy.items()):
+                count = round(share * len(members))
+                content[members[begin : begin + count]] = self.elements.index(element)
+                begin += count
+        for number, element in enumerate(self.elements):
+            excess = int((content == number).sum()) - self.target[element]
+            usable = np.flatnonzero(self.vacant)
+            if excess > 0:
+                taken = rng.permutation(usable[content[usable] == number])[:excess]
+                content[taken] = -1
+            elif excess < 0:
+                may_hold = np.array([element in site.occupancy for site in self.crystal.sites])[self.orbit]
+                free = rng.permutation(usable[(content[usable] == -1) & may_hold[usable]])[:-excess]
+                content[free] = number
+            if int((content == number).sum()) != self.target[element]:
+                raise UserError(
+                    f"{self.crystal.name}: {element} can not be brought to {self.target[element]} atoms in "
+                    "this cell; a larger min_width_A gives occupancies more room"
+                )
+        return content
+
+    def anneal(self, rng: np.random.Generator) -> tuple[np.ndarray, float, int]:
+        """Anneal one draw by swaps; return contents, Coulomb energy (eV) and remaining clashes.
+
+        Metropolis sampling of pair swaps with a geometric cooling schedule (Kirkpatrick, Gelatt and
+        Vecchi, Science 220 (1983) 671, 10.1126/science.220.4598.671).
+        """
+        content = self.start(rng)
+        groups = [
+            np.flatnonzero(self.mixed & (self.orbit == index)) for index in np.unique(self.orbit[self.mixed])
+        ]
+        holders = sorted({next(iter(self.crystal.sites[o].occupancy)) for o in self.orbit[self.vacant]})
+        for element in holders:
+            may_hold = np.array([element in site.occupancy for site in self.crystal.sites])[self.orbit]
+            groups.append(np.flatnonzero(self.vacant & may_hold))
+        groups = [group for group in groups if len(np.unique(content[group])) > 1]
+        charge = np.where(content >= 0, self.charges[content], 0.0)
+        present = ((content >= 0) & self.vacant).astype(float)
+        potential, contacts = self.coulomb @ charge, self.clash @ present
+        if groups:
+            steps = SWEEPS * sum(len(group) for group in groups)
+            which = rng.choice(
+                len(groups), steps, p=np.array([len(g) for g in groups]) / sum(map(len, groups))
+            )
+            first, second = rng.random(steps), rng.random(steps)
+            threshold = -np.log(np.maximum(rng.random(steps), 1e-300))
+            temperatures = HOT_eV * (COLD_eV / HOT_eV) ** (np.arange(steps) / steps)
+            for step in range(steps):
+                group = groups[which[step]]
+                a, b = group[int(first[step] * len(group))], group[int(second[step] * len(group))]
+                if content[a] == content[b]:
+                    continue
+                dq, dn = charge[b] - charge[a], present[b] - present[a]
+                change = dq * (potential[a] - potential[b]) + dq * dq * (
+                    0.5 * (self.coulomb[a, a] + self.coulomb[b, b]) - self.coulomb[a, b]
+                )
+                change += CLASH_PENALTY_eV * (dn * (contacts[a] - contacts[b]) - dn * dn * self.clash[a, b])
+                if change < threshold[step] * temperatures[step]:
+                    potential += dq * (self.coulomb[:, a] - self.coulomb[:, b])
+                    contacts += dn * (self.clash[:, a] - self.clash[:, b])
+                    for values in (charge, present, content):
+                        values[a], values[b] = values[b], values[a]
+        energy = 0.5 * float(charge @ self.coulomb @ charge)
+        return content, energy, round(0.5 * float(present @ self.clash @ present))
