@@ -1,0 +1,20 @@
+"""List the neighbours of every mobile ion of one production run."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+import json
+from pathlib import Path
+
+from getsei import environments, records
+
+with job.logged(snakemake) as log:
+    report = json.loads(Path(snakemake.input.report).read_text(encoding="utf-8"))
+    environments.extract(
+        records.Trajectory.load(snakemake.input.trajectory),
+        mobile=snakemake.params.mobile,
+        cutoff_A=snakemake.params.cfg["cutoff_A"],
+        stride=snakemake.params.cfg["stride"],
+        regions=[environments.Region(*region) for region in report["regions"]],
+    ).save(snakemake.output.environments)

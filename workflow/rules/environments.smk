@@ -1,0 +1,22 @@
+rule extract_environments:
+    input:
+        trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
+        report="<results>/{system}/{replica}/interface/report.json",
+    output:
+        environments="<results>/{system}/{replica}/environments/environments.h5",
+    log:
+        "<logs>/{system}/{replica}/extract_environments.log",
+    benchmark:
+        "<benchmarks>/{system}/{replica}/extract_environments.tsv"
+    conda:
+        "../../envs/extract_environments.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    params:
+        cfg=lookup(dpath="{system}/environments", within=SYSTEMS),
+        mobile=lookup(dpath="{system}/mobile", within=SYSTEMS),
+        code=code_digest("extract_environments.py"),
+    script:
+        "../../scripts/extract_environments.py"
