@@ -1,0 +1,21 @@
+"""Measure the mobility of the ions of one system, by state, by ion and by region."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+from getsei import records, transport
+
+with job.logged(snakemake) as log:
+    sampling = snakemake.params.sampling
+    measured = transport.measure(
+        records.States.load(snakemake.input.states),
+        records.KoopmanModel.load(snakemake.input.koopman),
+        [records.Trajectory.load(path) for path in snakemake.input.trajectories],
+        [records.Environments.load(path) for path in snakemake.input.environments],
+        snakemake.params.cfg["mobility_lag_ps"],
+        sampling["bootstrap"],
+        sampling["seed"],
+    )
+    measured.save(snakemake.output.record)
+    transport.write_table(measured, snakemake.output.table)

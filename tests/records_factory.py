@@ -1,0 +1,327 @@
+"""A small made-up system with every record filled in consistently; nothing here is a real result.
+
+Ions jump between sites along z, from metal to electrolyte, by a known birth-and-death chain with a few
+leaks; how far an ion moves between frames depends on its state. Everything is drawn from one seed.
+"""
+
+import numpy as np
+from getsei import records
+
+FRAME_PS = 0.1
+LENGTH_A = 40.0
+WIDTH_A = 12.0
+CUTOFF_A = 5.0
+
+
+def names(n_states):
+    first, last = "metal-like (Li-rich)", "electrolyte-like S3.6 P0.8"
+    return [first, *(f"S{1 + 0.4 * i:.1f}Cl{0.3 * i:.1f}-coordinated" for i in range(1, n_states - 1)), last]
+
+
+def generator(n_states, leak=0.1):
+    """Rates per ps of a chain with next-nearest leaks; rows sum to zero."""
+    rates = np.zeros((n_states, n_states))
+    for i in range(n_states - 1):
+        rates[i, i + 1] = 0.55 - 0.05 * i
+        rates[i + 1, i] = 0.35 + 0.05 * i
+    for i in range(n_states - 2):
+        rates[i, i + 2] = leak
+        rates[i + 2, i] = leak * 0.7
+    np.fill_diagonal(rates, -rates.sum(1))
+    return rates
+
+
+def chain(n_states=6, n_ions=48, n_frames=200, seed=0):
+    """Labels (n_ions, n_frames) of independent ions that follow `generator`."""
+    rng = np.random.default_rng(seed)
+    step = np.linalg.matrix_power(np.eye(n_states) + generator(n_states) * FRAME_PS / 16, 16)
+    cumulative = np.cumsum(step, 1)
+    labels = np.empty((n_ions, n_frames), dtype=np.int8)
+    labels[:, 0] = np.arange(n_ions) * n_states // n_ions
+    for frame in range(1, n_frames):
+        draw = rng.random(n_ions)
+        labels[:, frame] = (draw[:, None] > cumulative[labels[:, frame - 1]]).sum(1)
+    return np.minimum(labels, n_states - 1)
+
+
+def trajectory(labels, framework=("P", "S", "S", "S", "Cl"), seed=0, drift_A=0.0):
+    """Two stages, the second analysed: ions step by their state, the framework only rattles and drifts."""
+    rng = np.random.default_rng(seed + 1)
+    n_ions, n_frames = labels.shape
+    n_states = int(labels.max()) + 1
+    before = 20
+    n_fixed = 60
+    species = np.array(["Li"] * n_ions + [framework[i % len(framework)] for i in range(n_fixed)])
+    box = np.array([WIDTH_A, WIDTH_A, LENGTH_A])
+    start = rng.random((n_ions + n_fixed, 3)) * box
+    start[:n_ions, 2] = 2 + (np.arange(n_ions) + 0.5) / n_ions * (LENGTH_A - 4)
+    start[n_ions:, 2] = LENGTH_A * (0.45 + 0.55 * rng.random(n_fixed))
+    size = 0.5 - 0.35 * np.arange(n_states) / max(1, n_states - 1)  # Å per frame and direction
+    moves = rng.normal(size=(n_frames, n_ions, 3)) * size[labels.T][..., None]
+    total = before + n_frames
+    positions = np.repeat(start[None], total, 0)
+    positions += rng.normal(scale=0.05, size=positions.shape)
+    positions[before:, :n_ions] += np.cumsum(moves, 0)
+    positions += np.linspace(0, drift_A, total)[:, None, None]
+    stage = np.repeat([0, 1], [before, n_frames])
+    heat = np.where(stage == 0, 600.0, 500.0)
+    return records.Trajectory(
+        positions=positions.astype(np.float32),
+        cells=np.diag(box)[None],
+        species=species,
+        stage=stage,
+        segments=np.array([[0, before], [before, total]]),
+        temperature=heat + rng.normal(scale=15, size=total),
+        potential_energy=-4.2 * len(species) - 5 * (1 - np.exp(-np.arange(total) / 30)),
+        stages=["react", "produce"],
+        frame_interval_ps=FRAME_PS,
+        provenance={
+            "potential": "made up",
+            "model_sha256": "0" * 64,
+            "seed": seed,
+            "temperature_K": 500.0,
+            "versions": {"getsei": "0.1.0"},
+        },
+    )
+
+
+def environments(trajectory, n_ions):
+    """Environments of the analysed frames; neighbours are not needed by the later rooms and left few."""
+    frames = trajectory.frames_of("produce")
+    n = len(frames) * n_ions
+    return records.Environments(
+        offsets=np.arange(n + 1),
+        species=np.full(n, 16, dtype=np.uint8),
+        vectors=np.full((n, 3), 1.4, dtype=np.float16),
+        atoms=np.arange(n_ions),
+        positions=trajectory.positions[frames][:, :n_ions],
+        segments=np.array([[0, len(frames)]]),
+        regions=np.array([[0.0, 0.45 * LENGTH_A], [0.45 * LENGTH_A, LENGTH_A]]),
+        region_names=["metal", "electrolyte"],
+        cell=trajectory.cells[0].tolist(),
+        cutoff_A=CUTOFF_A,
+        frame_interval_ps=FRAME_PS,
+        mobile=["Li"],
+        elements=sorted(set(trajectory.species.tolist())),
+        provenance={"stage": "produce", "stride": 1},
+    )
+
+
+def states(labels, found, seed=0):
+    """States whose lithium density falls and whose anion coordination rises with the label."""
+    rng = np.random.default_rng(seed + 2)
+    n_states = int(labels.max()) + 1
+    elements = list(found.elements)
+    ramp = np.arange(n_states) / max(1, n_states - 1)
+    anions = [e for e in elements if e in ("S", "Cl", "O", "N", "F", "Br", "I")]
+    typical = np.stack(
+        [8 * (1 - ramp) + 1 if e == "Li" else 3.5 * ramp / max(1, len(anions)) for e in elements], 1
+    )
+    ion = np.stack([(labels == s).mean(1) for s in range(n_states)], 1)
+    density = 40 * (1 - ramp) + 10
+    height = np.asarray(found.cell)[2, 2]
+    edges = np.linspace(0, height, 41)
+    z = (found.positions[..., 2] % height).T
+    profile = np.stack([np.histogram(z[labels == s], edges)[0] for s in range(n_states)]) / labels.size
+    sample = rng.integers(0, n_states, 600)
+    corner = np.stack([np.cos(sample / n_states * 6.28), np.sin(sample / n_states * 6.28)], 1)
+    return records.States(
+        labels=labels,
+        raw_labels=labels,
+        positions=found.positions,
+        replica=np.zeros(len(labels), dtype=int),
+        atoms=found.atoms,
+        coordination=typical,
+        coordination_sd=0.3 + 0.1 * typical,
+        density=density,
+        population=np.array([(labels == s).mean() for s in range(n_states)]),
+        z_profile=profile,
+        z_edges=edges,
+        projection=2 * corner + rng.normal(scale=0.4, size=corner.shape),
+        projection_labels=sample,
+        ion_coordination=ion @ typical + rng.normal(scale=0.1, size=(len(labels), len(elements))),
+        ion_density=ion @ density + rng.normal(scale=0.8, size=len(labels)),
+        segments=found.segments,
+        names=names(n_states),
+        elements=elements,
+        anions=anions,
+        shell_cutoffs_A={f"Li-{e}": 3.2 for e in elements},
+        gates=[
+            {"gate": "silhouette above null", "value": 0.41, "threshold": 0.29, "passed": True},
+            {"gate": "effective rank", "value": 2.4, "threshold": 3.0, "passed": False},
+        ],
+        choice=[{"n_states": k, "silhouette": 0.35 + 0.01 * k, "null": 0.17} for k in range(2, 11)],
+        choice_note=f"{n_states} states asked for by the configuration",
+        cell=found.cell,
+        frame_interval_ps=FRAME_PS,
+        dwell_frames=3,
+        provenance={"silhouette": 0.41, "silhouette_null": 0.19},
+    )
+
+
+def _spread(value, part=0.2):
+    value = np.asarray(value, dtype=float)
+    return np.stack([value, value * (1 - part), value * (1 + part)], -1)
+
+
+def koopman(states, lag=5):
+    """Counts, operator and spectrum of the labels, with made-up intervals of ±20 %."""
+    labels, k = states.labels.astype(int), states.n_states
+    counts = np.zeros((len(labels), k, k))
+    for ion, row in enumerate(labels):
+        np.add.at(counts[ion], (row[:-lag], row[lag:]), 1)
+    total = counts.sum(0) + 1e-9
+    operator = total / total.sum(1, keepdims=True)
+    values, left = np.linalg.eig(operator.T)
+    order = np.argsort(-np.abs(values))
+    values, left = values[order].astype(complex), left[:, order].astype(complex)
+    stationary = np.abs(left[:, 0].real) / np.abs(left[:, 0].real).sum()
+    timescales = -lag * FRAME_PS / np.log(np.abs(values[1:]))
+    events = np.zeros((k, k), dtype=int)
+    np.add.at(events, (labels[:, :-1].ravel(), labels[:, 1:].ravel()), 1)
+    np.fill_diagonal(events, 0)
+    time_ps = np.array([(labels == s).sum() for s in range(k)]) * FRAME_PS
+    rates = 1000 * events.sum(1) / time_ps
+    scan = np.array([1, 2, 5, 10, 20]) * FRAME_PS
+    powers = np.stack([np.diag(np.linalg.matrix_power(operator, n)) for n in (1, 2, 3, 4, 5)])
+    return records.KoopmanModel(
+        operator=operator,
+        stationary=stationary,
+        populations=states.population,
+        counts=counts,
+        operator_low=operator * 0.9,
+        operator_high=np.minimum(1, operator * 1.1),
+        eigenvalues=values,
+        left_eigenvectors=left,
+        residuals=np.linspace(0, 0.3, k),
+        timescales=_spread(timescales),
+        scan_lags=scan,
+        scan_timescales=np.stack([_spread(timescales * (1 - 0.4 * np.exp(-s / 0.4))) for s in scan]),
+        ck_steps=np.arange(1, 6),
+        ck_predicted=powers,
+        ck_observed=_spread(powers * 1.03, 0.1),
+        escape_rates=_spread(rates),
+        residence_times=_spread(1000 / rates),
+        exits=events.sum(1),
+        events=events,
+        active=np.arange(k),
+        names=list(states.names),
+        dropped=[],
+        checks=[{"name": "stationarity", "passed": True, "value": 1.1, "limit": 2.0, "note": "made up"}],
+        lag_ps=lag * FRAME_PS,
+        frame_interval_ps=FRAME_PS,
+        n_frames=labels.shape[1],
+        provenance={"seed": 0},
+    )
+
+
+def estimate(value, unit, n=40, supported=True, note=""):
+    return records.Estimate(value, 0.8 * value, 1.2 * value, unit, n, supported, note).as_dict()
+
+
+def flux(states, model, supported=True):
+    """Transition path theory from the first to the last state of the made-up chain."""
+    k = len(model.names)
+    inner = np.arange(1, k - 1)
+    forward = np.zeros(k)
+    forward[-1] = 1
+    matrix = np.eye(k - 2) - model.operator[np.ix_(inner, inner)]
+    forward[inner] = np.linalg.solve(matrix, model.operator[inner, -1])
+    weight = model.stationary[:, None] * model.operator
+    gross = weight * (1 - forward)[:, None] * forward[None] / (model.lag_ps / 1000)
+    np.fill_diagonal(gross, 0)
+    net = np.maximum(0, gross - gross.T)
+    total = float(net[0].sum())
+    straight = list(range(k))
+    paths = [
+        {
+            "states": straight,
+            "flux": 0.7 * total,
+            "share": 0.7,
+            "low": 0.5,
+            "high": 0.85,
+            "probability": 0.98,
+        },
+        {
+            "states": [0, *range(2, k)],
+            "flux": 0.2 * total,
+            "share": 0.2,
+            "low": 0.1,
+            "high": 0.3,
+            "probability": 0.8,
+        },
+    ]
+    estimates = {
+        "total_flux": estimate(total, "1/(ion ns)"),
+        "mfpt": estimate(1000 / total, "ps"),
+        "pathway_diversity": estimate(1.9, "1"),
+    }
+    if not supported:
+        why = "3 source-to-target passages observed, 10 needed"
+        estimates = {
+            key: {**e, "value": None, "low": None, "high": None, "supported": False, "note": why}
+            for key, e in estimates.items()
+        }
+    through = np.minimum(1, net.sum(0) / total)
+    return records.ReactiveFlux(
+        forward_committor=forward,
+        backward_committor=1 - forward,
+        net_flux=net,
+        net_flux_low=0.7 * net,
+        net_flux_high=1.3 * net,
+        gross_flux=gross,
+        edge_events=model.events,
+        throughput=_spread(through),
+        active=model.active,
+        source=[0],
+        target=[k - 1],
+        source_rule="made up: the first state",
+        target_rule="made up: the last state",
+        names=list(model.names),
+        pathways=paths,
+        bottleneck={"from": k // 2 - 1, "to": k // 2, "flux": float(net[k // 2 - 1, k // 2]), "share": 0.8},
+        estimates=estimates,
+        checks=[{"name": "conservation", "passed": True, "value": 1e-16, "limit": 1e-10}],
+        supported=supported,
+        note="" if supported else "3 source-to-target passages observed, 10 needed",
+        lag_ps=model.lag_ps,
+        frame_interval_ps=FRAME_PS,
+        n_ions=len(states.labels),
+        provenance={},
+    )
+
+
+def embedding(states, dimensions=4, seed=0):
+    """Vectors scattered around one centre per state."""
+    rng = np.random.default_rng(seed + 3)
+    centres = rng.normal(size=(states.n_states, dimensions)) * 3
+    vectors = centres[states.labels.T] + rng.normal(size=(*states.labels.T.shape, dimensions))
+    return records.Embedding(
+        vectors=vectors.astype(np.float32),
+        replica=states.replica,
+        atoms=states.atoms,
+        training_ions=np.arange(len(states.atoms)) % 5 != 0,
+        segments=states.segments,
+        diagnostics={"effective_rank": 3.3},
+        history=[{"step": float(i), "loss": 6 - 0.1 * i} for i in range(5)],
+        frame_interval_ps=FRAME_PS,
+        encoder_digest="0" * 12,
+        provenance={},
+    )
+
+
+def system(n_states=6, n_ions=48, n_frames=200, seed=0, framework=("P", "S", "S", "S", "Cl"), drift_A=0.0):
+    """Every record of one made-up system, by the name of its class in lower case."""
+    labels = chain(n_states, n_ions, n_frames, seed)
+    run = trajectory(labels, framework, seed, drift_A)
+    found = environments(run, n_ions)
+    known = states(labels, found, seed)
+    model = koopman(known)
+    return {
+        "trajectory": run,
+        "environments": found,
+        "embedding": embedding(known, seed=seed),
+        "states": known,
+        "koopman": model,
+        "flux": flux(known, model),
+    }

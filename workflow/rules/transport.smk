@@ -1,0 +1,32 @@
+rule measure_transport:
+    input:
+        states="<results>/{system}/states/states.h5",
+        koopman="<results>/{system}/kinetics/koopman.h5",
+        trajectories=of_replicas("<results>/{system}/{replica}/trajectory/trajectory.h5"),
+        environments=of_replicas(
+            "<results>/{system}/{replica}/environments/environments.h5"
+        ),
+    output:
+        record="<results>/{system}/transport/transport.h5",
+        table=report(
+            "<results>/{system}/transport/mobility.csv",
+            caption="../report/mobility_table.rst",
+            category="Transport",
+            labels={"system": "{system}", "result": "mobility table"},
+        ),
+    log:
+        "<logs>/{system}/measure_transport.log",
+    benchmark:
+        "<benchmarks>/{system}/measure_transport.tsv"
+    conda:
+        "../../envs/measure_transport.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="20m",
+    params:
+        cfg=lookup(dpath="{system}/transport", within=SYSTEMS),
+        sampling=lookup(dpath="{system}/kinetics", within=SYSTEMS),
+        code=code_digest("measure_transport.py"),
+    script:
+        "../../scripts/measure_transport.py"
