@@ -249,6 +249,9 @@ class States(Record):
     ion_coordination: np.ndarray = array("1", "(n_ions, n_elements) mean over frames")
     ion_density: np.ndarray = array("nm^-3", "(n_ions,) mean over frames")
     segments: np.ndarray = array("1", "(n_segments, 2) frames [start, stop)")
+    regions: np.ndarray = array("Å", "(n_regions, 2) z-range [low, high) of each region at the start")
+    region_names: list[str]
+    mobile: list[str]
     names: list[str]
     elements: list[str]
     anions: list[str]
@@ -294,6 +297,8 @@ class KoopmanModel(Record):
     events: np.ndarray = array("1", "(n_active, n_active) observed changes of state, frame by frame")
     active: np.ndarray = array("1", "(n_active,) index of each active state among all states")
     names: list[str]
+    supported: list[bool]
+    escape_definition: str
     dropped: list[dict[str, Any]]
     checks: list[dict[str, Any]]
     lag_ps: float
