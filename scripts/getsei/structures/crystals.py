@@ -124,7 +124,7 @@ def _parsed(path: Path, facts: Any) -> Crystal:
     unknown = [key for key in facts if key not in REQUIRED + OPTIONAL]
     if missing or unknown:
         raise UserError(
-            f"{path.name}: {'missing ' + ', '.join(missing) if missing else 'unknown key ' + ', '.join(unknown)}"
+            f"{path.name}: {'missing' if missing else 'unknown key'} {', '.join(missing or unknown)}"
             f"; a crystal has {', '.join(REQUIRED)} and may have {', '.join(OPTIONAL)}"
         )
     try:
@@ -163,6 +163,50 @@ def positions(crystal: Crystal) -> Positions:
         found.append(images)
         orbit.append(np.full(len(images), index))
     return Positions(np.vstack(found) % 1.0, np.concatenate(orbit))
+
+
+def primitive(crystal: Crystal) -> np.ndarray:
+    """Return primitive lattice vectors, (3, 3), as rows in units of the conventional cell."""
+    vectors = Spacegroup(crystal.space_group, setting=crystal.origin_choice).scaled_primitive_cell
+    return vectors if np.linalg.det(vectors) > 0 else vectors[::-1]
+
+
+def supercell(crystal: Crystal, transform: np.ndarray) -> tuple[Positions, np.ndarray]:
+    """Return all positions in a supercell, and its cell.
+
+    Parameters
+    ----------
+    crystal : Crystal
+    transform : (3, 3) array
+        Rows: supercell vectors in units of the conventional cell; any lattice vectors, those of a
+        centred cell included.
+
+    Returns
+    -------
+    Positions
+        Fractional coordinates in the supercell, in [0, 1).
+    (3, 3) array
+        Cell vectors in Å as rows.
+
+    Raises
+    ------
+    UserError
+        If the rows are no lattice vectors of the crystal.
+    """
+    base = positions(crystal)
+    transform = np.asarray(transform, dtype=float)
+    inverse = np.linalg.inv(transform)
+    corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3) @ transform
+    low, high = np.floor(corners.min(0)).astype(int) - 1, np.ceil(corners.max(0)).astype(int) + 1
+    ranges = [np.arange(start, stop) for start, stop in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3)
+    scaled = (base.fractional[:, None] + grid) @ inverse
+    # Positions on a face must fall on one side whatever the rounding.
+    scaled[np.abs(scaled - np.rint(scaled)) < 1e-7] = np.rint(scaled[np.abs(scaled - np.rint(scaled)) < 1e-7])
+    site, shift = np.nonzero(np.all((scaled >= 0) & (scaled < 1), axis=-1))
+    if len(site) != round(abs(np.linalg.det(transform)) * len(base.fractional)):
+        raise UserError(f"{crystal.name}: {transform.tolist()} are not lattice vectors of the crystal")
+    return Positions(scaled[site, shift], base.orbit[site]), transform @ crystal.cell
 
 
 def _verify(crystal: Crystal, where: str) -> None:

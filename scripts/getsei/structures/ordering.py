@@ -8,7 +8,7 @@ from scipy.special import erfc
 
 from getsei import cells, units
 from getsei.errors import UserError
-from getsei.structures.crystals import FULL, Crystal, positions
+from getsei.structures.crystals import FULL, Crystal, supercell
 
 SCREENING_A = 3.0
 """Range of the error function that screens the Coulomb interaction; beyond four ranges nothing is left."""
@@ -29,11 +29,15 @@ class Ordering:
         Screened Coulomb energy of the cell with formal charges, relative to nothing: compare only
         orderings of one crystal and one supercell.
     seed : int
+        Of the draw that won.
+    occupancies : list of dict
+        Share of each element on each site of the crystal, in its order.
     """
 
     atoms: Atoms
     energy_eV: float
     seed: int
+    occupancies: list[dict[str, float]]
 
 
 def order(
@@ -54,8 +58,8 @@ def order(
     Parameters
     ----------
     crystal : Crystal
-    transform : (3, 3) integer array, optional
-        Rows: supercell vectors in units of the conventional cell.
+    transform : (3, 3) array, optional
+        Rows: supercell vectors in units of the conventional cell, the default.
     seed : int
         Seed of the first draw; each further draw adds one.
     draws : int
@@ -68,10 +72,14 @@ def order(
     UserError
         If no draw respects the distance.
     """
-    transform = np.eye(3, dtype=int) if transform is None else np.asarray(transform)
-    fractional, orbit, cell = _supercell(crystal, transform)
-    copies = round(abs(np.linalg.det(transform)))
-    target = {element: count * copies for element, count in crystal.counts.items()}
+    transform = np.eye(3) if transform is None else np.asarray(transform, dtype=float)
+    sites, cell = supercell(crystal, transform)
+    fractional, orbit = sites.fractional, sites.orbit
+    copies = abs(np.linalg.det(transform))
+    target = {element: round(count * copies) for element, count in crystal.counts.items()}
+    excess = sum(crystal.charges[element] * count for element, count in target.items())
+    if abs(excess) > 1e-6:
+        raise UserError(f"{crystal.name}: this supercell would hold {target}, a charge of {excess:+g}")
     problem = _Problem(crystal, fractional @ cell, cell, orbit, target, min_mobile_distance_A)
     tries = 1 if crystal.ordered else draws
     best: tuple[float, np.ndarray, int] | None = None
@@ -89,23 +97,19 @@ def order(
     symbols = np.array(problem.elements)[content[filled]]
     sequence = np.argsort(symbols, kind="stable")
     atoms = Atoms(symbols[sequence], scaled_positions=fractional[filled][sequence], cell=cell, pbc=True)
-    return Ordering(atoms, energy, number)
+    return Ordering(atoms, energy, number, _occupancies(crystal, problem.elements, orbit, content))
 
 
-def _supercell(crystal: Crystal, transform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return fractional positions, orbits and cell of an integer supercell."""
-    base = positions(crystal)
-    reach = np.abs(transform).sum(axis=0)
-    grid = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), -1).reshape(-1, 3)
-    inverse = np.linalg.inv(transform)
-    scaled = (base.fractional[:, None] + grid[None]) @ inverse
-    inside = np.all((scaled > -1e-9) & (scaled < 1 - 1e-9), axis=-1)
-    site, shift = np.nonzero(inside)
-    expected = round(abs(np.linalg.det(transform))) * len(base.fractional)
-    if len(site) != expected:  # a position on a boundary, counted twice or missed by rounding
-        moved = (base.fractional[:, None] + grid[None] + 1e-4) @ inverse
-        site, shift = np.nonzero(np.all((moved >= 0) & (moved < 1), axis=-1))
-    return scaled[site, shift], base.orbit[site], transform @ crystal.cell
+def _occupancies(
+    crystal: Crystal, elements: list[str], orbit: np.ndarray, content: np.ndarray
+) -> list[dict[str, float]]:
+    return [
+        {
+            element: round(float(np.mean(content[orbit == index] == elements.index(element))), 4)
+            for element in site.occupancy
+        }
+        for index, site in enumerate(crystal.sites)
+    ]
 
 
 class _Problem:

@@ -1,0 +1,24 @@
+"""Build the simulation cell of one replica: electrolyte slab and metal."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+import json
+from functools import partial
+from pathlib import Path
+
+import ase.io
+from getsei.potentials import models
+from getsei.structures import crystals, interfaces
+
+with job.logged(snakemake) as log:
+    settings = dict(snakemake.params.cfg)
+    electrolyte, metal = (crystals.load(settings.pop(key)) for key in ("electrolyte", "metal"))
+    seed = settings.pop("seed") + int(snakemake.wildcards.replica[1:]) - 1
+    load = partial(models.load, snakemake.input.model, **snakemake.params.potential)
+    lattice = interfaces.lattice_constant(metal, load)
+    log.info("%s: lattice constant of the potential %.4f Å", metal.name, lattice)
+    built = interfaces.build(electrolyte, metal, metal_lattice_A=lattice, seed=seed, **settings)
+    ase.io.write(snakemake.output.structure, built.atoms, format="extxyz")
+    Path(snakemake.output.report).write_text(json.dumps(built.report, indent=1), encoding="utf-8")
