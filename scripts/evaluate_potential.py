@@ -1,0 +1,29 @@
+"""Measure the last student against the teacher, and write its model card."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+import json
+from pathlib import Path
+
+from getsei.figures import potentials as figures
+from getsei.potentials import active, card, dataset, evaluation, teachers
+from getsei.potentials.student import Student
+
+with job.logged(snakemake) as log:
+    cfg, out = snakemake.params.cfg, snakemake.output
+    student, teacher = Student(snakemake.input.student, engine="torch"), teachers.load(cfg["teacher"])
+    frames = [frame for path in snakemake.input.labelled for frame in dataset.load(path)]
+    parts = dataset.split(frames)
+    rows = evaluation.residuals(parts["test"], student)
+    elements = cfg["elements"]
+    scans = evaluation.pair_scans(elements, student, evaluation.scan_distances())
+    lattices = active.lattices(active.materials(cfg), {"student": student, "teacher": teacher.calculator()})
+    runs = active.stability_runs(cfg, Student(snakemake.input.student))
+    report = evaluation.report(rows, scans, lattices, runs, elements)
+    Path(out.report).write_text(json.dumps(report, indent=1) + "\n")
+    evaluation.write_table(report, out.table)
+    counts = [json.loads(Path(path).read_text()) for path in snakemake.input.counts]
+    card.write(out.card, Path(snakemake.input.student), cfg, teacher, parts, counts, report)
+    figures.plot(report, scans, out.png, out.svg)

@@ -1,0 +1,24 @@
+"""Label the frames of one round with the teacher; drop those on which it means nothing."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+import json
+from pathlib import Path
+
+from getsei.potentials import dataset, teachers
+
+with job.logged(snakemake) as log:
+    teacher = teachers.load(snakemake.params.cfg["teacher"])
+    frames = dataset.load(snakemake.input.frames)
+    kept, dropped = dataset.usable(frames, teachers.label_all(teacher, frames))
+    dataset.save(snakemake.output.labelled, kept)
+    counts = {
+        "teacher": teacher.name,
+        "version": teacher.version,
+        "kept": len(kept),
+        "dropped": dict(dropped),
+    }
+    Path(snakemake.output.counts).write_text(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
+    log.info("%d frames kept, dropped: %s", len(kept), dict(dropped) or "none")

@@ -1,0 +1,26 @@
+"""Train the student of one round on the frames of this round and all before."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+from pathlib import Path
+
+from getsei.potentials import dataset, training
+
+with job.logged(snakemake) as log:
+    cfg, number = snakemake.params.cfg, int(snakemake.wildcards.round)
+    frames = [frame for path in snakemake.input.labelled for frame in dataset.load(path)]
+    parts = dataset.split(frames)
+    for name, chosen in parts.items():
+        log.info("%s: %d frames, %d atoms", name, len(chosen), sum(map(len, chosen)))
+    training.train(
+        parts,
+        Path(snakemake.params.folder),
+        Path(snakemake.output.student),
+        architecture=training.Architecture(**cfg["architecture"]),
+        schedule=training.Schedule(**cfg["schedules"][min(number, len(cfg["schedules"]) - 1)]),
+        seed=cfg["seed"],
+        device=cfg["device"],
+        start=Path(snakemake.input.previous).parent / "training" if number else None,
+    )
