@@ -5,6 +5,7 @@ from getsei import job
 job.prepare(snakemake)
 
 import json
+import shutil
 from pathlib import Path
 
 from getsei.figures import potentials as figures
@@ -25,5 +26,6 @@ with job.logged(snakemake) as log:
     Path(out.report).write_text(json.dumps(report, indent=1) + "\n")
     evaluation.write_table(report, out.table)
     counts = [json.loads(Path(path).read_text()) for path in snakemake.input.counts]
-    card.write(out.card, Path(snakemake.input.student), cfg, teacher, parts, counts, report)
+    shutil.copyfile(snakemake.input.student, out.model)
+    card.write(out.card, Path(out.model), cfg, teacher, parts, counts, report)
     figures.plot(report, scans, out.png, out.svg)

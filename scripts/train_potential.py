@@ -16,7 +16,7 @@ with job.logged(snakemake) as log:
         log.info("%s: %d frames, %d atoms", name, len(chosen), sum(map(len, chosen)))
     training.train(
         parts,
-        Path(snakemake.params.folder),
+        Path(snakemake.output.student).parent / "training",
         Path(snakemake.output.student),
         architecture=training.Architecture(**cfg["architecture"]),
         schedule=training.Schedule(**cfg["schedules"][min(number, len(cfg["schedules"]) - 1)]),

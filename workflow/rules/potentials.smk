@@ -1,10 +1,6 @@
 TRAINING = config["potential_training"]
 
 
-wildcard_constraints:
-    round="[0-9]+",
-
-
 rule potential:
     input:
         "<results>/potential/getsei-small.yaml",
@@ -84,7 +80,6 @@ rule train_potential:
         runtime="12h",
     params:
         cfg=TRAINING,
-        folder=subpath(output.student, parent=True) + "/training",
         code=code_digest("train_potential.py"),
     script:
         "../../scripts/train_potential.py"
