@@ -6,6 +6,7 @@ leaks; how far an ion moves between frames depends on its state. Everything is d
 
 import numpy as np
 from getsei import records
+from getsei.kinetics import koopman
 
 FRAME_PS = 0.1
 LENGTH_A = 40.0
@@ -142,6 +143,9 @@ def states(labels, found, seed=0):
         ion_coordination=ion @ typical + rng.normal(scale=0.1, size=(len(labels), len(elements))),
         ion_density=ion @ density + rng.normal(scale=0.8, size=len(labels)),
         segments=found.segments,
+        regions=found.regions,
+        region_names=list(found.region_names),
+        mobile=list(found.mobile),
         names=names(n_states),
         elements=elements,
         anions=anions,
@@ -164,71 +168,27 @@ def _spread(value, part=0.2):
     return np.stack([value, value * (1 - part), value * (1 + part)], -1)
 
 
-def koopman(states, lag=5):
-    """Counts, operator and spectrum of the labels, with made-up intervals of ±20 %."""
-    labels, k = states.labels.astype(int), states.n_states
-    counts = np.zeros((len(labels), k, k))
-    for ion, row in enumerate(labels):
-        np.add.at(counts[ion], (row[:-lag], row[lag:]), 1)
-    total = counts.sum(0) + 1e-9
-    operator = total / total.sum(1, keepdims=True)
-    values, left = np.linalg.eig(operator.T)
-    order = np.argsort(-np.abs(values))
-    values, left = values[order].astype(complex), left[:, order].astype(complex)
-    stationary = np.abs(left[:, 0].real) / np.abs(left[:, 0].real).sum()
-    timescales = -lag * FRAME_PS / np.log(np.abs(values[1:]))
-    events = np.zeros((k, k), dtype=int)
-    np.add.at(events, (labels[:, :-1].ravel(), labels[:, 1:].ravel()), 1)
-    np.fill_diagonal(events, 0)
-    time_ps = np.array([(labels == s).sum() for s in range(k)]) * FRAME_PS
-    rates = 1000 * events.sum(1) / time_ps
-    scan = np.array([1, 2, 5, 10, 20]) * FRAME_PS
-    powers = np.stack([np.diag(np.linalg.matrix_power(operator, n)) for n in (1, 2, 3, 4, 5)])
-    return records.KoopmanModel(
-        operator=operator,
-        stationary=stationary,
-        populations=states.population,
-        counts=counts,
-        operator_low=operator * 0.9,
-        operator_high=np.minimum(1, operator * 1.1),
-        eigenvalues=values,
-        left_eigenvectors=left,
-        residuals=np.linspace(0, 0.3, k),
-        timescales=_spread(timescales),
-        scan_lags=scan,
-        scan_timescales=np.stack([_spread(timescales * (1 - 0.4 * np.exp(-s / 0.4))) for s in scan]),
-        ck_steps=np.arange(1, 6),
-        ck_predicted=powers,
-        ck_observed=_spread(powers * 1.03, 0.1),
-        escape_rates=_spread(rates),
-        residence_times=_spread(1000 / rates),
-        exits=events.sum(1),
-        events=events,
-        active=np.arange(k),
-        names=list(states.names),
-        dropped=[],
-        checks=[{"name": "stationarity", "passed": True, "value": 1.1, "limit": 2.0, "note": "made up"}],
-        lag_ps=lag * FRAME_PS,
-        frame_interval_ps=FRAME_PS,
-        n_frames=labels.shape[1],
-        provenance={"seed": 0},
-    )
+def model(states, lag_ps=0.5, draws=100):
+    """Koopman model of the made-up labels, by the room that makes it."""
+    scan = [0.1, 0.2, 0.5, 1.0, 2.0]
+    cfg = {"lag_ps": lag_ps, "scan_lags_ps": scan, "bootstrap": draws, "reversible": False, "seed": 1}
+    return koopman.fit(states, cfg)
 
 
 def estimate(value, unit, n=40, supported=True, note=""):
     return records.Estimate(value, 0.8 * value, 1.2 * value, unit, n, supported, note).as_dict()
 
 
-def flux(states, model, supported=True):
+def flux(states, fitted, supported=True):
     """Transition path theory from the first to the last state of the made-up chain."""
-    k = len(model.names)
+    k = len(fitted.names)
     inner = np.arange(1, k - 1)
     forward = np.zeros(k)
     forward[-1] = 1
-    matrix = np.eye(k - 2) - model.operator[np.ix_(inner, inner)]
-    forward[inner] = np.linalg.solve(matrix, model.operator[inner, -1])
-    weight = model.stationary[:, None] * model.operator
-    gross = weight * (1 - forward)[:, None] * forward[None] / (model.lag_ps / 1000)
+    matrix = np.eye(k - 2) - fitted.operator[np.ix_(inner, inner)]
+    forward[inner] = np.linalg.solve(matrix, fitted.operator[inner, -1])
+    weight = fitted.stationary[:, None] * fitted.operator
+    gross = weight * (1 - forward)[:, None] * forward[None] / (fitted.lag_ps / 1000)
     np.fill_diagonal(gross, 0)
     net = np.maximum(0, gross - gross.T)
     total = float(net[0].sum())
@@ -270,21 +230,21 @@ def flux(states, model, supported=True):
         net_flux_low=0.7 * net,
         net_flux_high=1.3 * net,
         gross_flux=gross,
-        edge_events=model.events,
+        edge_events=fitted.events,
         throughput=_spread(through),
-        active=model.active,
+        active=fitted.active,
         source=[0],
         target=[k - 1],
         source_rule="made up: the first state",
         target_rule="made up: the last state",
-        names=list(model.names),
+        names=list(fitted.names),
         pathways=paths,
         bottleneck={"from": k // 2 - 1, "to": k // 2, "flux": float(net[k // 2 - 1, k // 2]), "share": 0.8},
         estimates=estimates,
         checks=[{"name": "conservation", "passed": True, "value": 1e-16, "limit": 1e-10}],
         supported=supported,
         note="" if supported else "3 source-to-target passages observed, 10 needed",
-        lag_ps=model.lag_ps,
+        lag_ps=fitted.lag_ps,
         frame_interval_ps=FRAME_PS,
         n_ions=len(states.labels),
         provenance={},
@@ -316,12 +276,12 @@ def system(n_states=6, n_ions=48, n_frames=200, seed=0, framework=("P", "S", "S"
     run = trajectory(labels, framework, seed, drift_A)
     found = environments(run, n_ions)
     known = states(labels, found, seed)
-    model = koopman(known)
+    fitted = model(known)
     return {
         "trajectory": run,
         "environments": found,
         "embedding": embedding(known, seed=seed),
         "states": known,
-        "koopman": model,
-        "flux": flux(known, model),
+        "koopman": fitted,
+        "flux": flux(known, fitted),
     }
