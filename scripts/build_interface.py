@@ -13,9 +13,13 @@ from getsei.potentials import models
 from getsei.structures import crystals, interfaces
 
 with job.logged(snakemake) as log:
-    settings = dict(snakemake.params.cfg)
-    electrolyte, metal = (crystals.load(settings.pop(key)) for key in ("electrolyte", "metal"))
-    seed = settings.pop("seed") + int(snakemake.wildcards.replica[1:]) - 1
+    settings = {
+        key: value
+        for key, value in snakemake.params.cfg.items()
+        if key not in ("electrolyte", "metal", "seed")
+    }
+    electrolyte, metal = (crystals.load(path) for path in snakemake.input.crystals)
+    seed = snakemake.params.cfg["seed"] + int(snakemake.wildcards.replica[1:]) - 1
     load = partial(models.load, snakemake.input.model, **snakemake.params.potential)
     lattice = interfaces.lattice_constant(metal, load)
     log.info("%s: lattice constant of the potential %.4f Å", metal.name, lattice)

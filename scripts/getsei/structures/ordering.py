@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii
 from scipy.special import erfc
 
 from getsei import cells, units
@@ -12,9 +13,16 @@ from getsei.structures.crystals import FULL, Crystal, supercell
 
 SCREENING_A = 3.0
 """Range of the error function that screens the Coulomb interaction; beyond four ranges nothing is left."""
-CLASH_PENALTY_eV = 50.0
+TOO_CLOSE = 0.75
+"""A position closer than this fraction of the covalent radii to an always occupied one can not be filled."""
+CLASH_eV = (2.0, 100.0)
+"""Penalty on a pair that is too close, at the hot and at the cold end: early clashes let ions pass."""
+OCCUPANCY_eV = 5.0
+"""Penalty on each ion by which an orbit misses its occupancy after rounding; weaker than that on clashes."""
+ROUNDING = 0.999
+"""Ions by which an orbit may miss its occupancy for free: less than one."""
 HOT_eV, COLD_eV = 1.0, 0.01
-SWEEPS = 200
+SWEEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,9 @@ def order(
     """Return the ordered cell of lowest Coulomb energy among several annealed draws.
 
     Elements that share a position (S/Cl, Ge/P) are distributed within their orbit, so that its occupancy
-    is kept to rounding. Ions on partly vacant positions start from the occupancy of their orbit and may
-    move between orbits: where two orbits are too close to be filled as refined (the average over a crystal
-    of correlated vacancies), the distance decides.
+    is kept to rounding. Ions on partly vacant positions keep the occupancies of their orbits to rounding
+    as well, unless distances forbid it: two orbits may be too close to be filled as refined, and then the
+    distance decides. The result says what became of the occupancies.
 
     Parameters
     ----------
@@ -130,6 +138,7 @@ class _Problem:
         occupied = np.array([sum(site.occupancy.values()) for site in crystal.sites])[orbit]
         kinds = np.array([len(site.occupancy) for site in crystal.sites])[orbit]
         self.vacant = occupied < FULL
+        self.wanted = np.bincount(orbit, occupied, minlength=len(crystal.sites))
         self.mixed = (kinds > 1) & ~self.vacant
         if np.any((kinds > 1) & self.vacant):
             raise UserError(
@@ -147,6 +156,11 @@ class _Problem:
         close = (distance < min_distance) & self.vacant[i] & self.vacant[j]
         self.clash = np.zeros((n, n))
         self.clash[i[close], j[close]] = 1.0
+        radii = np.array(
+            [min(covalent_radii[atomic_numbers[e]] for e in site.occupancy) for site in crystal.sites]
+        )[orbit]
+        buried = (distance < TOO_CLOSE * (radii[i] + radii[j])) & self.vacant[i] & ~self.vacant[j]
+        self.clash[i[buried], i[buried]] = 2.0
 
     def start(self, rng: np.random.Generator) -> np.ndarray:
         """Fill every orbit to its occupancy, then repair the totals on partly vacant positions."""
@@ -193,6 +207,7 @@ class _Problem:
         charge = np.where(content >= 0, self.charges[content], 0.0)
         present = ((content >= 0) & self.vacant).astype(float)
         potential, contacts = self.coulomb @ charge, self.clash @ present
+        filled = np.bincount(self.orbit, present, minlength=len(self.crystal.sites))
         if groups:
             steps = SWEEPS * sum(len(group) for group in groups)
             which = rng.choice(
@@ -200,7 +215,9 @@ class _Problem:
             )
             first, second = rng.random(steps), rng.random(steps)
             threshold = -np.log(np.maximum(rng.random(steps), 1e-300))
-            temperatures = HOT_eV * (COLD_eV / HOT_eV) ** (np.arange(steps) / steps)
+            progress = np.arange(steps) / steps
+            temperatures = HOT_eV * (COLD_eV / HOT_eV) ** progress
+            penalties = CLASH_eV[0] * (CLASH_eV[1] / CLASH_eV[0]) ** progress
             for step in range(steps):
                 group = groups[which[step]]
                 a, b = group[int(first[step] * len(group))], group[int(second[step] * len(group))]
@@ -210,11 +227,28 @@ class _Problem:
                 change = dq * (potential[a] - potential[b]) + dq * dq * (
                     0.5 * (self.coulomb[a, a] + self.coulomb[b, b]) - self.coulomb[a, b]
                 )
-                change += CLASH_PENALTY_eV * (dn * (contacts[a] - contacts[b]) - dn * dn * self.clash[a, b])
+                change += penalties[step] * (
+                    dn * (contacts[a] - contacts[b])
+                    + dn * dn * (0.5 * (self.clash[a, a] + self.clash[b, b]) - self.clash[a, b])
+                )
+                moved = dn != 0 and self.orbit[a] != self.orbit[b]
+                if moved:
+                    change += self._misfit(filled, self.orbit[a], dn) + self._misfit(
+                        filled, self.orbit[b], -dn
+                    )
                 if change < threshold[step] * temperatures[step]:
                     potential += dq * (self.coulomb[:, a] - self.coulomb[:, b])
                     contacts += dn * (self.clash[:, a] - self.clash[:, b])
+                    if moved:
+                        filled[self.orbit[a]] += dn
+                        filled[self.orbit[b]] -= dn
                     for values in (charge, present, content):
                         values[a], values[b] = values[b], values[a]
         energy = 0.5 * float(charge @ self.coulomb @ charge)
         return content, energy, round(0.5 * float(present @ self.clash @ present))
+
+    def _misfit(self, filled: np.ndarray, orbit: int, change: float) -> float:
+        """Return the change (eV) of an orbit's penalty when its number of ions changes."""
+        before = abs(filled[orbit] - self.wanted[orbit])
+        after = abs(filled[orbit] + change - self.wanted[orbit])
+        return OCCUPANCY_eV * (max(after - ROUNDING, 0.0) - max(before - ROUNDING, 0.0))

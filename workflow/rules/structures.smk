@@ -1,0 +1,23 @@
+rule build_interface:
+    input:
+        crystals=crystal_files,
+        model=potential_file,
+    output:
+        structure="<results>/{system}/{replica}/interface/structure.extxyz",
+        report="<results>/{system}/{replica}/interface/report.json",
+    log:
+        "<logs>/{system}/{replica}/build_interface.log",
+    benchmark:
+        "<benchmarks>/{system}/{replica}/build_interface.tsv"
+    conda:
+        "../../envs/build_interface.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="15m",
+    params:
+        cfg=lookup(dpath="{system}/interface", within=SYSTEMS),
+        potential=evaluation_options,
+        code=code_digest("build_interface.py"),
+    script:
+        "../../scripts/build_interface.py"
