@@ -207,7 +207,7 @@ def diffusion(
     fit : (n_lags,) bool array
         Lags that are fitted.
     weights : (n_draws, n_ions) array
-        How often each ion is drawn.
+        How often each ion is drawn; draws without any of the ions are left out.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def diffusion(
             "exponent": Estimate(*nothing, "1", n, False, why),
         }
     mean = per_ion[:, fit].mean(0)
-    drawn = weights @ per_ion[:, fit] / weights.sum(1, keepdims=True)
+    drawn = weights @ per_ion[:, fit] / np.maximum(weights.sum(1, keepdims=True), 1)
     variance = mean**2 * t
 
     def slope(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -232,6 +232,7 @@ def diffusion(
         return y @ (weight * centred) / (weight * centred**2).sum()
 
     rate = slope(t, mean, 1 / variance) / 6
+    drawn = drawn[drawn.min(1) > 0]
     rates = slope(t, drawn, 1 / variance) / 6
     power = slope(np.log(t), np.log(mean), 1 / t)
     powers = slope(np.log(t), np.log(drawn), 1 / t)

@@ -16,6 +16,7 @@ import numpy as np
 from getsei import displacements, statistics
 from getsei.displacements import MIN_IONS, REFERENCE, Visits
 from getsei.errors import UserError
+from getsei.kinetics import bootstrap
 from getsei.records import Environments, Estimate, KoopmanModel, States, Trajectory, Transport
 from getsei.units import PS_PER_NS
 
@@ -31,14 +32,13 @@ DEFINITIONS = {
     "mobility_score": "escape rate x mean squared jump / 6; a jump goes from the mean position of a visit "
     "to the mean position of the ion's next visit, to whichever state (the diffusivity of an uncorrelated "
     "random walk with the jumps of that state)",
-    "escape_rate": "departures per time spent in the state, from the Koopman model",
     "residence_time": "1 / escape rate, from the Koopman model",
     "diffusion": "slope of the MSD against time / 6, weighted least squares with free intercept from "
     "{fit_low:.3g} to {fit_high:.3g} ps",
     "ion_mobility": "mean |r(t + L) - r(t)|^2 / (6 L) over all windows of one ion",
     "ion_density": "number density of mobile ions within the environment cutoff, mean over frames",
     "ion_anion_coordination": "number of anions in the first shell, mean over frames",
-    "interval": "95 % interval, ions resampled with replacement",
+    "interval": "95 % interval; ions are resampled with replacement, replicas first where there are several",
 }
 
 
@@ -188,7 +188,7 @@ def measure(
     log = logging.getLogger("getsei")
     k, n_ions = states.n_states, len(states.atoms)
     positions = displacements.referenced_positions(states, trajectories, environments[0].mobile)
-    weights = statistics.resampling_weights(n_ions, draws, seed)
+    weights = bootstrap.draw(states.replica, draws, seed).ions.astype(float)
     visits = displacements.find_visits(states.labels, states.segments)
     n_visits = np.bincount(visits.state, minlength=k)
     starts, squares = displacements.squared_displacements(positions, states.segments, lag)
@@ -201,7 +201,7 @@ def measure(
     jumps = jump_sums(positions, visits, k)
     log.info("%d windows per ion, %d visits, %d jumps", len(starts), len(visits.ion), int(jumps[1].sum()))
 
-    escape, residence, exits = spread(koopman, k)
+    escape, residence, exits, known = spread(koopman, k)
     estimates: dict[str, Estimate] = {}
     for s in range(k):
         args = (weights, s, "Å²/ps", int(n_visits[s]), "visits")
@@ -211,8 +211,8 @@ def measure(
         estimates[f"squared_jump/{s}"] = state_ratio(jumps, weights, s, "Å²", n_jumps, "jumps")
         estimates[f"mobility_score/{s}"] = score(estimates[f"squared_jump/{s}"], escape[s], int(exits[s]))
         for key, numbers, unit in (("escape_rate", escape, "1/ns"), ("residence_time", residence, "ps")):
-            enough = bool(exits[s] >= MIN_EVENTS and np.isfinite(numbers[s]).all())
-            note = f"{exits[s]} exits" + ("" if enough else f"; {MIN_EVENTS} needed")
+            enough = bool(known[s])
+            note = f"{exits[s]} exits" + ("" if enough else "; too few, or no interval")
             estimates[f"{key}/{s}"] = Estimate(*map(float, numbers[s]), unit, int(exits[s]), enough, note)
 
     lags = displacements.msd_lags(states.segments)
@@ -225,13 +225,13 @@ def measure(
     groups = {"all": np.ones(n_ions, dtype=bool)}
     groups |= {name: region == i for i, name in enumerate(environments[0].region_names)}
     for group, ions in groups.items():
-        drawn = statistics.resampling_weights(int(ions.sum()), draws, seed)
-        for key, estimate in displacements.diffusion(lags_ps, per_ion[ions], fit, drawn).items():
+        for key, estimate in displacements.diffusion(lags_ps, per_ion[ions], fit, weights[:, ions]).items():
             estimates[f"{key}/{group}"] = estimate
     ion_mobility = squares.mean(0) / rate
     anions = [states.elements.index(element) for element in states.anions if element in states.elements]
     coordination = states.ion_coordination[:, anions].sum(1)
-    spread_msd = np.stack([statistics.interval(column) for column in (weights @ per_ion / n_ions).T])
+    msd_draws = weights @ per_ion / weights.sum(1, keepdims=True)
+    spread_msd = np.stack([statistics.interval(column) for column in msd_draws.T])
     return Transport(
         mobility=table(estimates, "mobility", k),
         mobility_score=table(estimates, "mobility_score", k),
@@ -252,21 +252,36 @@ def measure(
         ),
         estimates={key: estimate.as_dict() for key, estimate in estimates.items()},
         definitions={
-            key: text.format(lag=mobility_lag_ps, fit_low=lags_ps[fit][0], fit_high=lags_ps[-1])
-            for key, text in DEFINITIONS.items()
+            **{
+                key: text.format(
+                    lag=mobility_lag_ps, fit_low=lags_ps[fit].min(initial=np.inf), fit_high=lags_ps[-1]
+                )
+                for key, text in DEFINITIONS.items()
+            },
+            "escape_rate": koopman.escape_definition,
         },
         provenance={"mobility_lag_ps": mobility_lag_ps, "draws": draws, "seed": seed},
     )
 
 
-def spread(koopman: KoopmanModel, n_states: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return escape rates, residence times (n_states, 3) and exits (n_states,), NaN for dropped states."""
+def spread(koopman: KoopmanModel, n_states: int) -> tuple[np.ndarray, ...]:
+    """Spread the rates of the active states over all states; dropped ones get NaN and no support.
+
+    Returns
+    -------
+    escape, residence : (n_states, 3) arrays
+        1/ns and ps: value, low, high.
+    exits : (n_states,) int array
+    supported : (n_states,) bool array
+    """
     escape, residence = np.full((2, n_states, 3), np.nan)
     exits = np.zeros(n_states, dtype=int)
     escape[koopman.active] = koopman.escape_rates
     residence[koopman.active] = koopman.residence_times
     exits[koopman.active] = koopman.exits
-    return escape, residence, exits
+    known = np.zeros(n_states, dtype=bool)
+    known[koopman.active] = koopman.supported
+    return escape, residence, exits, known
 
 
 def table(estimates: Mapping[str, Estimate], key: str, n_states: int) -> np.ndarray:

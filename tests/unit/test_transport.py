@@ -157,6 +157,7 @@ def test_dropped_states_have_no_rates(system):
         escape_rates=whole.escape_rates[keep],
         residence_times=whole.residence_times[keep],
         exits=whole.exits[keep],
+        supported=whole.supported[keep],
     )
     found = measure(system, koopman=partial)
     assert np.isnan(found.escape_rates[5]).all()

@@ -2,7 +2,9 @@ rule measure_transport:
     input:
         states="<results>/{system}/states/states.h5",
         koopman="<results>/{system}/kinetics/koopman.h5",
-        trajectories=of_replicas("<results>/{system}/{replica}/trajectory/trajectory.h5"),
+        trajectories=of_replicas(
+            "<results>/{system}/{replica}/trajectory/trajectory.h5"
+        ),
         environments=of_replicas(
             "<results>/{system}/{replica}/environments/environments.h5"
         ),
