@@ -244,16 +244,28 @@ def document(schema: Mapping[str, Any]) -> str:
             schema["properties"]["potential_training"]["description"],
             "",
         ]
-        lines += _table(training)
+        lines += _table(_flattened(training, schema))
     lines += ["## `pathvars`", "", schema["properties"]["pathvars"]["description"], ""]
     lines += _table(schema["properties"]["pathvars"]["properties"])
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _flattened(properties: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested keys by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, node in properties.items():
+        target = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+        if "properties" in target:
+            found |= _flattened(target["properties"], schema, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = node
+    return found
+
+
 def _table(properties: Mapping[str, Any]) -> list[str]:
     rows = ["| key | type and range | default | meaning |", "| --- | --- | --- | --- |"]
     for key, node in properties.items():
-        default = f"`{node['default']}`" if "default" in node else "required"
+        default = f"`{node['default']}`" if "default" in node else ""
         kind = describe_type(node).replace("|", "\\|")
         rows.append(f"| `{key}` | {kind} | {default} | {node['description']} |")
     return [*rows, ""]

@@ -50,3 +50,37 @@ def final_targets():
         "<results>/compare/systems.csv",
         *expand("<results>/{system}/summary.json", system=SYSTEMS),
     ]
+
+
+def potential_file(wildcards):
+    """Return the model file of a system's potential."""
+    return SYSTEMS[wildcards.system]["potential"]["model"]
+
+
+def evaluation_options(wildcards):
+    """Return how a system's potential is evaluated."""
+    potential = SYSTEMS[wildcards.system]["potential"]
+    return {key: value for key, value in potential.items() if key != "model"}
+
+
+def crystal_files(wildcards):
+    """Return the crystal files that the interface of a system is built from."""
+    interface = SYSTEMS[wildcards.system]["interface"]
+    return [f"config/structures/{interface[key]}.yaml" for key in ("electrolyte", "metal")]
+
+
+def segment_parameters(wildcards):
+    """Return what one segment of the run depends on."""
+    return protocol.parameters(SYSTEMS[wildcards.system]["md"], wildcards.segment)
+
+
+def previous_restart(wildcards):
+    """Return the restart file a segment goes on from; none for the first."""
+    name = protocol.previous(SYSTEMS[wildcards.system]["md"], wildcards.segment)
+    return f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.restart" if name else []
+
+
+def segment_files(wildcards):
+    """Return the frames of all segments of a run, in order."""
+    names = protocol.names(SYSTEMS[wildcards.system]["md"])
+    return [f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.h5" for name in names]
