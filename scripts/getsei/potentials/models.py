@@ -5,9 +5,10 @@ the MACE module itself (Batatia et al., NeurIPS 2022, arXiv:2206.07697) and is t
 compiled kernel of `getsei.potentials.native` for small scalar models, some thirty times faster on a CPU.
 """
 
+import copy
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -239,7 +240,7 @@ def load(
     dtype : {"float32", "float64"}
         Precision of the arithmetic; sums over atoms are always float64.
     device : str
-        "cpu" or "cuda"; the native kernel runs on the CPU only.
+        "cpu" or "cuda"; the native kernel runs on the CPU only, so that "auto" on "cuda" is torch.
     threads : int
         Threads of PyTorch; the native kernel uses one.
 
@@ -252,11 +253,62 @@ def load(
         raise UserError(f"potential.engine: {engine!r}; expected auto, native or torch")
     if dtype not in DTYPES:
         raise UserError(f"potential.dtype: {dtype!r}; expected float32 or float64")
+    if engine == "native" and device != "cpu":
+        raise UserError(f"potential.engine: native runs on the CPU, not on {device}; use engine: auto")
     if not len(species):
         raise UserError("potential: no atoms given")
     verify(model)
     module = read_mace(model, device)
     element_indices(species, known_elements(module), str(model))
-    evaluator = TorchEvaluator(module, species, dtype=dtype, device=device, threads=threads)
+
+    def torch_evaluator(dtype: str = dtype, chosen: ArrayLike = slice(None)) -> Evaluator:
+        # A copy each: PyTorch converts a module in place.
+        own, some = copy.deepcopy(module), np.asarray(species)[chosen]
+        return TorchEvaluator(own, some, dtype=dtype, device=device, threads=threads)
+
+    if engine == "torch" or device != "cpu":
+        evaluator = torch_evaluator()
+        log.info("potential %s: %s", model, evaluator.name)
+        return evaluator
+    try:
+        evaluator = _native_evaluator(module, species, dtype, torch_evaluator, fall_back=engine == "auto")
+    except NativeUnavailableError as error:
+        if engine == "native":
+            raise UserError(
+                f"{model}: the native kernel is not available: {error}; use engine: auto"
+            ) from error
+        evaluator = torch_evaluator()
+        log.warning(
+            "potential %s: %s, since the native kernel is not available: %s", model, evaluator.name, error
+        )
+        return evaluator
     log.info("potential %s: %s", model, evaluator.name)
     return evaluator
+
+
+class NativeUnavailableError(Exception):
+    """The native kernel cannot run this model here; the message says why."""
+
+
+def _native_evaluator(
+    module: torch.nn.Module,
+    species: Sequence[str],
+    dtype: str,
+    torch_evaluator: Callable[..., Evaluator],
+    *,
+    fall_back: bool,
+) -> Evaluator:
+    """Return the native evaluator, which compares itself with PyTorch at its first call."""
+    # Imported here because these modules build on this one.
+    from getsei.potentials.native import build, check, export, kernel
+
+    try:
+        tables = export.export(module)
+        return check.CheckedEvaluator(
+            lambda chosen: kernel.NativeEvaluator(tables, np.asarray(species)[chosen], dtype=dtype),
+            lambda chosen: torch_evaluator("float64", chosen),
+            torch_evaluator if fall_back else None,
+            len(species),
+        )
+    except (export.UnsupportedModelError, build.BuildError) as error:
+        raise NativeUnavailableError(str(error)) from error

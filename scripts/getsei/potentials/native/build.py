@@ -1,7 +1,7 @@
 """Compile the kernel for one model shape and load it; finished libraries are cached by content.
 
-The cache is ``$GETSEI_CACHE`` or ``~/.cache/getsei``. A library is named after the digest of its source and flags,
-so that an edit or another processor never meets a stale one.
+The cache is ``$GETSEI_CACHE`` or ``~/.cache/getsei``. A library is named after the digest of its source and
+flags, so that an edit or another processor never meets a stale one.
 """
 
 import ctypes
@@ -22,7 +22,10 @@ BLOCK = 16
 # No -ffast-math: linked with it, a library switches the whole process to flush-to-zero (gcc before 13).
 COMMON = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-Wno-psabi")
 TARGETS = {
-    "avx512": (("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"), 64),
+    "avx512": (
+        ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"),
+        64,
+    ),
     "avx2": (("-mavx2", "-mfma"), 32),
     "generic": ((), 16),
 }
@@ -80,7 +83,7 @@ def _run(command: list[str]) -> str:
 
 
 def library(*, channels: int, lmax: int, dtype: str, target: str | None = None) -> ctypes.CDLL:
-    """Return the kernel for `channels` (a multiple of BLOCK), `lmax` and `dtype`, compiled if it is not cached.
+    """Return the kernel for `channels` (a multiple of BLOCK), `lmax` and `dtype`, compiled if not cached.
 
     Raises
     ------
@@ -110,7 +113,9 @@ def library(*, channels: int, lmax: int, dtype: str, target: str | None = None) 
                 _run([command, *options, str(SOURCE), "-o", str(fresh)])
                 fresh.replace(path)
         except OSError as error:
-            raise BuildError(f"{folder}: cannot be written ({error}); set GETSEI_CACHE to a folder that can") from error
+            raise BuildError(
+                f"{folder}: cannot be written ({error}); set GETSEI_CACHE to a folder that can"
+            ) from error
         log.info("compiled the native kernel (%d channels, lmax %d, %s, %s)", channels, lmax, dtype, target)
     try:
         return ctypes.CDLL(str(path))

@@ -1,21 +1,20 @@
 """From a MACE model of the scalar class to tables that a small kernel can evaluate.
 
-The class: every hidden feature is a scalar (K x 0e), the product basis has correlation order at most two, and the
-interactions are MACE's "real agnostic" blocks. Then (Batatia et al., arXiv:2206.07697, eqs. 8-13)
+The class: every hidden feature is a scalar (K x 0e), the product basis has correlation order at most two, and
+the interactions are MACE's "real agnostic" blocks. Then (Batatia et al., arXiv:2206.07697, eqs. 8-13)
 
     M_i,lmk = sum_j R_lk(r_ij) u_jk Y_lm(r_ij)          u = h W_up
     B_i,lmk = sum_k' M_i,lmk' W_lk'k(element of i)
     P_ik    = c_k B_i,00k + sum_l c_lk sum_m B_i,lmk^2   c of the element of i
     h'_i    = P_i W + (residual blocks) h_i S(element of i)
 
-because two equal irreps couple to a scalar in one way only, their inner product. The weights are read by probing the
-model's own linear maps with unit vectors, so that no normalisation convention is repeated here, and each assumption
-about their structure is verified on the numbers. R is tabulated with its derivative on a uniform grid.
+because two equal irreps couple to a scalar in one way only, their inner product. The weights are read by
+probing the model's own linear maps with unit vectors, so that no normalisation is repeated here, and each
+assumption about their structure is verified on the numbers. R and its derivative are tabulated on a grid.
 """
 
-import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,7 @@ class Tables:
     atom_energy : (E,)
         Energy of an isolated atom plus the model's shift, in eV.
     zbl : (E, E, 3)
-        Prefactor (eV Å), screening length (Å) and range (Å) of the pair repulsion; prefactor 0 if there is none.
+        Prefactor (eV Å), screening length (Å) and range (Å) of the pair repulsion; all 0 without one.
     zbl_terms : (4, 2)
         Weights and exponents of the screening function.
     zbl_power : () int
@@ -143,7 +142,9 @@ def check_class(module: torch.nn.Module) -> tuple[int, int]:
     _require(kind in ("MACE", "ScaleShiftMACE"), f"{kind} is not a plain energy model")
     _require(len(getattr(module, "heads", None) or ["one"]) == 1, "it has several heads")
     _require(not hasattr(module, "joint_embedding"), "it embeds further features of the system")
-    _require(type(module.radial_embedding).__name__ == "RadialEmbeddingBlock", "its radial embedding is unknown")
+    _require(
+        type(module.radial_embedding).__name__ == "RadialEmbeddingBlock", "its radial embedding is unknown"
+    )
     degrees = [ir.l for _, ir in module.spherical_harmonics.irreps_out]
     _require(degrees == list(range(len(degrees))), "its spherical harmonics have gaps")
     _require(len(degrees) - 1 <= MAX_LMAX, f"lmax is {len(degrees) - 1}; at most {MAX_LMAX} is supported")
@@ -154,13 +155,17 @@ def check_class(module: torch.nn.Module) -> tuple[int, int]:
         for config in (getattr(block, "cueq_config", None), getattr(block, "oeq_config", None)):
             _require(not getattr(config, "enabled", False), "it was saved for a GPU library")
         _require(_scalars(block.hidden_irreps, "hidden features") == channels, "its layers differ in width")
-        _require(_scalars(block.node_feats_irreps, "hidden features") == channels, "its layers differ in width")
+        _require(
+            _scalars(block.node_feats_irreps, "hidden features") == channels, "its layers differ in width"
+        )
         _require(
             block.linear_up.irreps_out == block.linear_up.irreps_in, "its edges are narrower than its nodes"
         )
         contraction = type(product.symmetric_contractions).__name__
         _require(contraction == "SymmetricContraction", f"its product basis is a {contraction}")
-        _require(product.symmetric_contractions.contractions[0].correlation <= 2, "its correlation exceeds two")
+        _require(
+            product.symmetric_contractions.contractions[0].correlation <= 2, "its correlation exceeds two"
+        )
     return channels, len(degrees) - 1
 
 
@@ -236,15 +241,21 @@ def _product(product: torch.nn.Module, channels: int, lmax: int, elements: int) 
 
     def contract(b: NDArray) -> NDArray:
         """Evaluate B (n, lm) in every channel at once: (n, elements, K)."""
-        x = torch.as_tensor(b)[:, None, None, :].expand(-1, len(attrs), channels, -1).reshape(-1, channels, n_lm)
-        return _numpy(product.symmetric_contractions(x, attrs.repeat(len(b), 1))).reshape(len(b), -1, channels)
+        x = (
+            torch.as_tensor(b)[:, None, None, :]
+            .expand(-1, len(attrs), channels, -1)
+            .reshape(-1, channels, n_lm)
+        )
+        return _numpy(product.symmetric_contractions(x, attrs.repeat(len(b), 1))).reshape(
+            len(b), -1, channels
+        )
 
     units = np.eye(n_lm)[[degree**2 for degree in range(lmax + 1)]]
     plus, minus = contract(units), contract(-units)
     linear, quadratic = (plus - minus) / 2, (plus + minus) / 2
     _require(_same(linear[1:], np.zeros_like(linear[1:])), "its product basis is not invariant")
     b = np.random.default_rng(0).normal(size=(7, n_lm))
-    powers = np.stack([(b[:, l**2 : (l + 1) ** 2] ** 2).sum(axis=1) for l in range(lmax + 1)], axis=1)
+    powers = np.stack([(b[:, d**2 : (d + 1) ** 2] ** 2).sum(axis=1) for d in range(lmax + 1)], axis=1)
     expected = b[:, :1, None] * linear[0] + np.einsum("nl,lek->nek", powers, quadratic)
     _require(_same(contract(b), expected), "its product basis is no polynomial in B_00 and |B_l|^2")
     c, c_l = linear[0], quadratic.transpose(1, 0, 2)
@@ -269,7 +280,8 @@ def _readouts(module: torch.nn.Module, channels: int, scale: float) -> tuple[NDA
         x = torch.linspace(-3.0, 3.0, 13, dtype=torch.float64)
         factor = acts[0](x[-1:]) / torch.nn.functional.silu(x[-1:])
         _require(
-            _same(_numpy(acts[0](x)), _numpy(factor * torch.nn.functional.silu(x))), "its readout is not a SiLU"
+            _same(_numpy(acts[0](x)), _numpy(factor * torch.nn.functional.silu(x))),
+            "its readout is not a SiLU",
         )
         mlp_in = _numpy(block.linear_1(eye))
         hidden = torch.eye(mlp_in.shape[1], dtype=torch.float64)
@@ -278,12 +290,12 @@ def _readouts(module: torch.nn.Module, channels: int, scale: float) -> tuple[NDA
 
 
 def _repulsion(module: torch.nn.Module, scale: float) -> tuple[NDArray, NDArray, int]:
-    """Return the ZBL parameters of each pair (Ziegler, Biersack and Littmark 1985), with the model's constants."""
+    """Return the ZBL parameters of each pair (Ziegler, Biersack and Littmark 1985) from the model."""
     z = _numpy(module.atomic_numbers)
     # Exponents of the universal screening function; the model holds only their weights.
     exponents = np.array([3.2, 0.9423, 0.4028, 0.2016])
     if not hasattr(module, "pair_repulsion"):
-        return np.zeros((len(z), len(z), 3)) + [0.0, 1.0, 0.0], np.stack([np.zeros(4), exponents], axis=1), 6
+        return np.zeros((len(z), len(z), 3)), np.stack([np.zeros(4), exponents], axis=1), 6
     zbl = module.pair_repulsion_fn
     power = z ** float(zbl.a_exp)
     screening = float(zbl.a_prefactor) * 0.529 / (power[:, None] + power)
@@ -303,7 +315,7 @@ def export(module: torch.nn.Module) -> Tables:
         If the model is outside the class, with the reason.
     """
     channels, lmax = check_class(module)
-    elements, layers = len(module.atomic_numbers), len(module.interactions)
+    elements = len(module.atomic_numbers)
     scale, shift = 1.0, 0.0
     if hasattr(module, "scale_shift"):
         scale = float(module.scale_shift.scale.reshape(-1)[0])
@@ -334,8 +346,12 @@ def export(module: torch.nn.Module) -> Tables:
         radial=np.stack(radial),
         first_source=_numpy(first.linear_up(embedding)),
         first_skip=np.stack([skips[e][e] for e in range(elements)]) * use_skip[0],
-        up=np.stack([_numpy(b.linear_up(eye)) for b in later]) if later else np.zeros((0, channels, channels)),
-        skip=np.stack([np.stack(_residual(b, eye, elements)) * s for b, s in zip(later, use_skip[1:], strict=True)])
+        up=np.stack([_numpy(b.linear_up(eye)) for b in later])
+        if later
+        else np.zeros((0, channels, channels)),
+        skip=np.stack(
+            [np.stack(_residual(b, eye, elements)) * s for b, s in zip(later, use_skip[1:], strict=True)]
+        )
         if later
         else np.zeros((0, elements, channels, channels)),
         mix=np.stack([_mix(block, channels, lmax, elements) for block in module.interactions]),

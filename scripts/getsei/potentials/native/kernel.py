@@ -31,7 +31,16 @@ class _Model(ctypes.Structure):
         *(
             (name, _POINTER)
             for name in (
-                *("pair_table", "zbl", "atom_energy", "radial", "first_source", "first_skip", "up", "up_back"),
+                *(
+                    "pair_table",
+                    "zbl",
+                    "atom_energy",
+                    "radial",
+                    "first_source",
+                    "first_skip",
+                    "up",
+                    "up_back",
+                ),
                 *("skip", "skip_back", "mix", "mix_back", "linear", "quadratic", "update", "update_back"),
                 *("readout", "mlp_in", "mlp_out"),
             )
@@ -74,9 +83,9 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
 
 
 def _cubics(radial: NDArray, step_A: float) -> NDArray[np.float64]:
-    """Return Hermite cubics in the place t within an interval: (T, tables, intervals, L, 4, K), highest power first.
+    """Return cubics in the place t within an interval: (T, tables, intervals, L, 4, K), highest power first.
 
-    Values and derivatives are exact at the knots, so that energy and force are continuous.
+    They are Hermite's: values and derivatives are exact at the knots; energy and force are continuous.
     """
     value, slope = radial[:, :, :, 0], radial[:, :, :, 1] * step_A
     v0, v1, s0, s1 = value[:, :, :-1], value[:, :, 1:], slope[:, :, :-1], slope[:, :, 1:]
@@ -84,7 +93,7 @@ def _cubics(radial: NDArray, step_A: float) -> NDArray[np.float64]:
 
 
 def _arrays(tables: Tables, dtype: str) -> dict[str, NDArray]:
-    """Return the arrays of the model in the kernel's layout: channels padded with zeros, and maps transposed."""
+    """Return the model's arrays in the kernel's layout: channels padded with zeros, transposed maps added."""
     n, block = tables.channels, build.BLOCK
     padded = -(-n // block) * block
 
@@ -229,7 +238,9 @@ class NativeEvaluator:
             )
         if status == COINCIDENT:
             i, j, distance = system.culprit
-            raise GuardError(f"atoms {i:.0f} and {j:.0f} are {distance:.2g} Å apart; the simulation has blown up")
+            raise GuardError(
+                f"atoms {i:.0f} and {j:.0f} are {distance:.2g} Å apart; the simulation has blown up"
+            )
         if status != DONE:
             raise RuntimeError(f"the native kernel returned status {status}")
         virial = np.array(system.virial).reshape(3, 3)

@@ -1,4 +1,4 @@
-"""A neighbour list with a skin: candidates that stay complete while the atoms move a little (Verlet, 1967)."""
+"""A neighbour list with a skin: candidates complete while the atoms move a little (Verlet, 1967)."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,8 @@ class Candidates:
         """Return how far each atom may move, beyond the strain of the cell, until a pair could be missed.
 
         A pair farther apart than the radius stays, after the strain, beyond the radius times the smallest
-        principal stretch; two atoms then close at most twice the reach. Negative if the strain alone is too much.
+        principal stretch; two atoms then approach by twice the reach at most. Negative if the strain
+        alone is too much.
         """
         if np.array_equal(cell, self.cell):
             return 0.5 * (self.radius_A - cutoff_A)
