@@ -1,135 +1,153 @@
-import re
+import dataclasses
 
 import numpy as np
 import pytest
-from ase.build import bulk
-from ase.calculators.lj import LennardJones
+import synthetic
+import torch
+from getsei import records
+from getsei.contrastive import training
+from getsei.contrastive.encoder import Tokeniser
 from getsei.errors import UserError
-from getsei.potentials import dataset, sampling, teachers, training
-from getsei.potentials.student import Student
 
-TINY = training.Architecture(channels=4, cutoff_A=4.0)
-ONE_EPOCH = training.Schedule(epochs=1, learning_rate=0.005, batch_size=2)
-
-
-def labelled(count, seed):
-    rng = np.random.default_rng(seed)
-    teacher = teachers.CalculatorTeacher(LennardJones(sigma=2.3, epsilon=0.2, rc=4.5), "lj")
-    frames = []
-    for number in range(count):
-        atoms = sampling.displaced(bulk("LiCl", "rocksalt", a=5.1, cubic=True), rng, 0.1, 0.1, 0.03)
-        frames.append(sampling.tagged(atoms, "crystal", f"t{seed}-{number}", 0))
-    return dataset.usable(frames, teacher.label(frames))[0]
-
-
-@pytest.fixture(scope="module")
-def parts():
-    return {"train": labelled(6, 1), "validation": labelled(2, 2), "test": labelled(2, 3)}
+SETTINGS = training.TrainingSettings(
+    encoder="moments",
+    loss="nt_xent",
+    temperature=0.5,
+    lag_frames=2,
+    noise_A=0.15,
+    drop_probability=0.1,
+    mask_probability=0.1,
+    steps=60,
+    batch_size=64,
+    dimensions=16,
+    learning_rate=0.005,
+    held_out_fraction=0.25,
+    seed=1,
+)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, parts):
-    folder = tmp_path_factory.mktemp("training")
-    path = training.train(
-        parts, folder / "work", folder / "student.model", architecture=TINY, schedule=ONE_EPOCH, seed=1
-    )
-    return folder, path
+def truth():
+    return synthetic.environments(n_ions=32, n_frames=60, seed=2)
 
 
-def test_the_command_states_architecture_and_schedule(tmp_path):
-    words = training.command(tmp_path, "x", TINY, ONE_EPOCH, 7, "cpu")
-    for expected in (
-        "--hidden_irreps=4x0e",
-        "--r_max=4.0",
-        "--max_num_epochs=1",
-        "--seed=7",
-        "--pair_repulsion",
-    ):
-        assert expected in words
+@pytest.fixture(scope="module")
+def trained(truth):
+    return training.train([truth.environments], SETTINGS)
 
 
-def test_an_empty_part_is_refused(tmp_path, parts):
-    with pytest.raises(UserError, match="validation"):
-        training.train(
-            parts | {"validation": []},
-            tmp_path,
-            tmp_path / "m",
-            architecture=TINY,
-            schedule=ONE_EPOCH,
-            seed=1,
-        )
+def test_training_learns_and_does_not_collapse(trained):
+    diagnostics = trained[0].diagnostics
+    assert diagnostics["final_loss"] < diagnostics["chance_loss"] - 0.5
+    assert diagnostics["effective_rank"] > 2.0
+    assert diagnostics["min_std"] > 1e-3
+    assert diagnostics["mean_cosine"] < 0.6
+    losses = [entry["loss"] for entry in trained[0].history]
+    assert losses[-1] < losses[0]
 
 
-def test_going_on_from_nothing_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no checkpoint"):
-        training.hand_over(tmp_path / "a", tmp_path / "b", ONE_EPOCH)
+def test_shapes_and_held_out_ions(trained):
+    embedding = trained[0]
+    assert embedding.vectors.shape == (60, 32, 16)
+    assert embedding.vectors.dtype == np.float32
+    assert embedding.training_ions.sum() == 24
+    assert embedding.segments.tolist() == [[0, 30], [30, 60]]
 
 
-@pytest.mark.slow
-def test_a_trained_model_is_a_conservative_calculator(trained, parts):
-    _, path = trained
-    atoms = parts["test"][0]
-    atoms.calc = Student(path, engine="torch", dtype="float64")
-    forces = atoms.get_forces()
-    step = 1e-4
-    energies = []
-    for sign in (1, -1):
-        copy = atoms.copy()
-        copy.calc = atoms.calc
-        copy.positions[2, 1] += sign * step
-        energies.append(copy.get_potential_energy())
-    assert forces[2, 1] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=1e-5)
-    stress = atoms.get_stress()
-    energies = []
-    for sign in (1, -1):
-        copy = atoms.copy()
-        copy.calc = atoms.calc
-        strain = np.eye(3)
-        strain[0, 0] += sign * step
-        copy.set_cell(copy.cell[:] @ strain, scale_atoms=True)
-        energies.append(copy.get_potential_energy())
-    slope = (energies[0] - energies[1]) / (2 * step) / atoms.get_volume()
-    assert stress[0] == pytest.approx(slope, rel=1e-4, abs=1e-7)
+def test_same_seed_same_result(truth, trained):
+    again, encoder = training.train([truth.environments], SETTINGS)
+    assert training.digest(encoder) == trained[0].encoder_digest
+    np.testing.assert_array_equal(again.vectors, trained[0].vectors)
+    short = dataclasses.replace(SETTINGS, seed=2, steps=2)
+    assert training.train([truth.environments], short)[0].encoder_digest != trained[0].encoder_digest
 
 
-@pytest.mark.slow
-def test_one_binding_serves_several_lists_of_species(trained, parts):
-    _, path = trained
-    student = Student(path, engine="torch")
-    one = parts["test"][0].copy()
-    two = one[::-1].repeat((2, 1, 1))
-    energies = []
-    for atoms in (one, two, one):
-        atoms.calc = student
-        energies.append(student.get_potential_energy(atoms))
-    assert energies[1] == pytest.approx(2 * energies[0], rel=1e-5)
-    assert energies[2] == pytest.approx(energies[0], rel=1e-6)
+def test_encoder_file_gives_the_same_embedding(truth, trained, tmp_path):
+    training.save_encoder(trained[1], tmp_path / "encoder.pt")
+    encoder = training.load_encoder(tmp_path / "encoder.pt")
+    vectors = training.embed(encoder, training.Pool([truth.environments]))
+    np.testing.assert_array_equal(vectors, trained[0].vectors)
+    assert torch.load(tmp_path / "encoder.pt", weights_only=True)["settings"]["kind"] == "moments"
 
 
-@pytest.mark.slow
-def test_the_next_round_goes_on_where_the_last_one_ended(trained, parts, tmp_path):
-    folder, path = trained
-    slow = training.Schedule(epochs=2, learning_rate=1e-7, batch_size=2)
-    again = training.train(
-        parts,
-        tmp_path / "work",
-        tmp_path / "next.model",
-        architecture=TINY,
-        schedule=slow,
-        seed=1,
-        start=folder / "work",
-    )
-    atoms = parts["test"][0]
-    before, after = (Student(model, engine="torch").get_forces(atoms) for model in (path, again))
-    fresh = np.abs(before).max()
-    # A rate of 1e-7 moves nothing: the weights are those of the first training. The average of the weights
-    # (EMA) starts anew, hence the loose bound.
-    assert np.abs(after - before).max() < 0.2 * fresh + 0.02
-    assert re.search(r"epoch-\d", training.checkpoints_of(tmp_path / "work")[-1].name)
+def test_replicas_become_further_ions_of_the_shortest_length(truth, caplog):
+    other = synthetic.environments(n_ions=10, n_frames=40, seed=9).environments
+    embedding, encoder = training.train([truth.environments, other], dataclasses.replace(SETTINGS, steps=2))
+    assert embedding.vectors.shape == (40, 42, 16)
+    assert embedding.replica.tolist() == [0] * 32 + [1] * 10
+    assert embedding.atoms.tolist() == [*range(32), *range(10)]
+    assert embedding.segments.tolist() == [[0, 20], [20, 30], [30, 40]]
+    assert "cut to the shortest, 40" in caplog.text
+    pool = training.Pool([truth.environments, other])
+    some = training.embed_rows(encoder, pool, np.array([35]), np.array([7]))
+    np.testing.assert_allclose(some[0], embedding.vectors[7, 35], atol=1e-5)
 
 
-@pytest.mark.slow
-def test_a_failed_training_names_its_log(tmp_path, parts):
-    broken = training.Architecture(channels=4, interactions=0, cutoff_A=4.0)
-    with pytest.raises(UserError, match=r"training\.log"):
-        training.train(parts, tmp_path / "w", tmp_path / "m", architecture=broken, schedule=ONE_EPOCH, seed=1)
+def test_untrained_baseline_is_the_encoder_before_training(truth, trained):
+    ions, frames = np.array([0, 3, 5]), np.array([1, 2, 3])
+    before = training.embed_untrained([truth.environments], SETTINGS, ions, frames)
+    assert before.shape == (3, 16)
+    assert np.abs(before - trained[0].vectors[frames, ions]).max() > 1e-3
+
+
+@pytest.mark.parametrize("encoder", ["moments", "graph"])
+@pytest.mark.parametrize("loss", ["nt_xent", "barlow", "vicreg"])
+def test_every_encoder_trains_with_every_loss(encoder, loss):
+    small = synthetic.environments(n_ions=8, n_frames=6, seed=2).environments
+    settings = dataclasses.replace(SETTINGS, encoder=encoder, loss=loss, steps=2, batch_size=8)
+    embedding, _ = training.train([small], settings)
+    assert np.isfinite(embedding.vectors).all()
+    assert np.isfinite(embedding.history[-1]["loss"])
+
+
+def test_pairs_stay_in_their_segment_within_the_lag():
+    segment_of = np.repeat([0, 1, 2], [10, 1, 14])
+    rng = np.random.default_rng(0)
+    drawn, frames, partners = training.draw_pairs(np.arange(7), 700, segment_of, 3, rng)
+    assert np.bincount(drawn).tolist() == [100] * 7
+    np.testing.assert_array_equal(segment_of[frames], segment_of[partners])
+    apart = np.abs(frames - partners)
+    assert apart.max() == 3
+    assert np.all((apart > 0) | (frames == 10))
+    _, frames, partners = training.draw_pairs(np.arange(7), 50, segment_of, 0, rng)
+    np.testing.assert_array_equal(frames, partners)
+
+
+def test_a_batch_repeats_ions_only_when_it_must():
+    rng = np.random.default_rng(0)
+    drawn, _, _ = training.draw_pairs(np.arange(100), 64, np.zeros(5, dtype=int), 1, rng)
+    assert len(set(drawn.tolist())) == 64
+
+
+def test_diagnostics_recognise_collapse_and_isotropy():
+    rng = np.random.default_rng(1)
+    one = np.zeros(200, dtype=int)
+    isotropic = training.diagnose(rng.normal(size=(200, 50, 4)), one, 1, seed=0)
+    assert isotropic["effective_rank"] == pytest.approx(4.0, abs=0.05)
+    assert isotropic["mean_cosine"] == pytest.approx(0.0, abs=0.05)
+    line = np.array([1.0, 0.2, 0.0, 0.0]) + 0.01 * rng.normal(size=(200, 50, 1)) * np.array([0, 1.0, 0, 0])
+    collapsed = training.diagnose(line, one, 1, seed=0)
+    assert collapsed["effective_rank"] < 1.1
+    assert collapsed["mean_cosine"] > 0.99
+    assert collapsed["uniformity"] > isotropic["uniformity"]
+    frozen = training.diagnose(np.ones((200, 50, 4)), one, 1, seed=0)
+    assert frozen["effective_rank"] == 1.0
+    assert frozen["alignment"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_mistakes_are_named(truth):
+    few = synthetic.environments(n_ions=4, n_frames=6, seed=2).environments
+    with pytest.raises(UserError, match="left for training"):
+        training.train([few], SETTINGS)
+    other = dataclasses.replace(truth.environments, cutoff_A=6.0)
+    with pytest.raises(UserError, match="cutoff_A"):
+        training.Pool([truth.environments, other])
+    with pytest.raises(UserError, match="never saw"):
+        Tokeniser((3, 16))(np.array([[17]]), np.zeros((1, 1, 3)))
+
+
+def test_embedding_survives_a_round_trip(trained, tmp_path):
+    trained[0].save(tmp_path / "embedding.h5")
+    again = records.Embedding.load(tmp_path / "embedding.h5")
+    np.testing.assert_array_equal(again.vectors, trained[0].vectors)
+    assert again.diagnostics["effective_rank"] == trained[0].diagnostics["effective_rank"]
