@@ -151,7 +151,7 @@ def match(
     UserError
         If nothing within six times the smallest admissible area is below the strain.
     """
-    search = max(0.25, max_strain)
+    search = 2 * max_strain + 0.03  # wider than allowed, to say how far off the best is
     accepted: tuple[tuple[float, float], np.ndarray, int, np.ndarray] | None = None
     closest: tuple[float, float, int] | None = None
     for cell in supercells(electrolyte, min_width_A):
