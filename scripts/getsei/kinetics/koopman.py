@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
 from getsei import provenance
-from getsei.errors import UserError
-from getsei.kinetics import bootstrap, chains, checks, counting, edmd, stationarity, validation
+from getsei.kinetics import bootstrap, chains, connected, counting, edmd, koopman_checks, validation
+from getsei.kinetics.connected import Counts
 from getsei.records import KoopmanModel, States
 from getsei.units import PS_PER_NS
 
@@ -18,71 +17,6 @@ log = logging.getLogger("getsei")
 
 FROM_GENERATOR = "minus the diagonal of the generator, log(T)/lag"
 FROM_DIAGONAL = "(1 - T_ii)/lag, because log(T) is no generator; returns within the lag are missed"
-MIN_CONNECTED_SHARE = 0.95
-MAX_VARIATION = 0.05
-MAX_CONDITION = 1e6
-MAX_EXCESS_RESIDUAL = 0.05
-MIN_HELD_OUT = 0.9
-INDICATOR_TOLERANCE = 1e-12
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Pairs over the lag, restricted to the connected states.
-
-    Attributes
-    ----------
-    lag : int
-        Lag in frames.
-    active : (n_active,) int array
-        Connected states.
-    everywhere : (n_states, n_states) int array
-        Pairs among all states.
-    pairs : (n_ions, n_blocks, n_active, n_active) int array
-        Pairs of each ion and block of time among the connected states.
-    resampling : Resampling
-        Draws of ions, replicas and blocks.
-    """
-
-    lag: int
-    active: np.ndarray
-    everywhere: np.ndarray
-    pairs: np.ndarray
-    resampling: bootstrap.Resampling
-
-    @property
-    def total(self) -> np.ndarray:
-        """Pairs of all ions among the connected states."""
-        return self.pairs.sum(axis=(0, 1))
-
-
-def restricted(counts: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """Return the rows and columns of the active states of (..., n, n) counts."""
-    return counts[..., active[:, None], active]
-
-
-def count(states: States, cfg: Mapping[str, Any]) -> Counts:
-    """Count the pairs of a system at the lag of the settings.
-
-    Raises
-    ------
-    UserError
-        If the lag does not fit the trajectory, or no pairs are left.
-    """
-    lag = counting.lag_in_frames(cfg["lag_ps"], states.frame_interval_ps, states.segments, "kinetics.lag_ps")
-    n_blocks = int(cfg.get("time_blocks", 1))
-    pairs = counting.pair_counts(states.labels, states.segments, lag, states.n_states, n_blocks)
-    everywhere = pairs.sum(axis=(0, 1))
-    active = chains.largest_connected_set(everywhere, everywhere.sum(axis=1))
-    pairs = restricted(pairs, active)
-    if pairs.sum() == 0:
-        raise UserError(
-            f"kinetics.lag_ps: no ion keeps a state for {cfg['lag_ps']:g} ps within one segment "
-            f"({everywhere.sum()} pairs, none within a connected set of states); shorten the lag, "
-            "sample longer, or look at the label cleaning (states.dwell_frames)"
-        )
-    resampling = bootstrap.draw(states.replica, int(cfg["bootstrap"]), int(cfg["seed"]), n_blocks)
-    return Counts(lag=lag, active=active, everywhere=everywhere, pairs=pairs, resampling=resampling)
 
 
 def fit(states: States, cfg: Mapping[str, Any]) -> KoopmanModel:
@@ -104,7 +38,7 @@ def fit(states: States, cfg: Mapping[str, Any]) -> KoopmanModel:
     UserError
         If a lag does not fit the trajectory, or no pairs are left.
     """
-    data = count(states, cfg)
+    data = connected.count(states, cfg)
     active, reversible = data.active, bool(cfg["reversible"])
     lag_ps = data.lag * states.frame_interval_ps
     operator = chains.transition_matrix(data.total, reversible=reversible)
@@ -144,17 +78,17 @@ def fit(states: States, cfg: Mapping[str, Any]) -> KoopmanModel:
         escape_rates=escape,
         residence_times=_residence(escape),
         exits=exits,
-        events=restricted(changes, active),
+        events=connected.restricted(changes, active),
         active=active,
         names=[states.names[state] for state in active],
         supported=[bool(flag) for flag in supported],
         escape_definition=FROM_GENERATOR if valid else FROM_DIAGONAL,
         dropped=_dropped(states.names, frames.sum(axis=0), data),
         checks=[
-            *_sampling_checks(frames, data, share),
-            *_stationarity_checks(states, data, operator),
-            *_spectral_checks(values, residual, condition, difference, lag_ps, valid=bool(valid)),
-            *_model_checks(ck, scan_lags, scan, lag_ps, data, int(cfg["seed"])),
+            *koopman_checks.sampling(frames, data, share),
+            *koopman_checks.stationary_window(states, data, operator),
+            *koopman_checks.spectral(values, residual, condition, difference, lag_ps, valid=bool(valid)),
+            *koopman_checks.model(ck, scan_lags, scan, lag_ps, data, int(cfg["seed"])),
         ],
         lag_ps=lag_ps,
         frame_interval_ps=states.frame_interval_ps,
@@ -238,7 +172,7 @@ def _scan(
 def _counts_at(states: States, data: Counts, lag: int) -> np.ndarray:
     blocks = data.resampling.n_blocks
     pairs = counting.pair_counts(states.labels, states.segments, lag, states.n_states, blocks)
-    return restricted(pairs, data.active)
+    return connected.restricted(pairs, data.active)
 
 
 def _chapman_kolmogorov(states: States, data: Counts, *, reversible: bool) -> validation.ChapmanKolmogorov:
@@ -284,165 +218,3 @@ def _dropped(names: list[str], frames: np.ndarray, data: Counts) -> list[dict[st
         )
         log.warning("state %s (population %.3g) is left out: %s", names[state], population, reason)
     return found
-
-
-def _sampling_checks(frames: np.ndarray, data: Counts, share: float) -> list[dict[str, Any]]:
-    kept = float(frames[:, data.active].sum() / max(frames.sum(), 1))
-    return [
-        checks.row(
-            "population of the connected states",
-            kept,
-            MIN_CONNECTED_SHARE,
-            passed=kept >= MIN_CONNECTED_SHARE,
-            meaning="Share of environments in states that exchange ions both ways; the rest is left out.",
-        ),
-        checks.row(
-            "resamples that keep all states connected",
-            share,
-            bootstrap.MIN_VALID_SHARE,
-            passed=share >= bootstrap.MIN_VALID_SHARE,
-            meaning="Below the limit a state hangs on a few ions and no interval is given.",
-        ),
-    ]
-
-
-def _stationarity_checks(states: States, data: Counts, operator: np.ndarray) -> list[dict[str, Any]]:
-    halves = counting.pair_counts(states.labels, states.segments, data.lag, states.n_states, 2).sum(axis=0)
-    test = stationarity.half_against_half(halves[0], halves[1], data.lag)
-    first, second = (
-        counting.frame_counts(states.labels, part, states.n_states)[:, data.active]
-        for part in _halved(states.segments, states.labels.shape[1])
-    )
-    change, low, high = stationarity.population_drift(first, second, data.resampling)
-    significant = np.abs(np.where((low > 0) | (high < 0), change, 0.0)).max(initial=0.0)
-    skew = stationarity.antisymmetry(data.total, data.lag)
-    populations = (first + second).sum(axis=0)
-    variation = stationarity.total_variation(populations / populations.sum(), operator)
-    return [
-        checks.row(
-            "half against half, chi-square p",
-            test.p,
-            stationarity.P_LIMIT,
-            passed=bool(test.p >= stationarity.P_LIMIT),
-            meaning=f"Same kinetics in both halves (chi2 {test.statistic:.1f}, {test.degrees} degrees of "
-            "freedom); below the limit the interphase is still changing.",
-        ),
-        checks.row(
-            "drift of populations between halves",
-            significant,
-            stationarity.DRIFT_LIMIT,
-            passed=significant <= stationarity.DRIFT_LIMIT,
-            meaning="Largest change of a population whose 95 % interval excludes zero.",
-        ),
-        checks.row(
-            "antisymmetric counts, sigma",
-            skew,
-            stationarity.ANTISYMMETRY_SIGMA,
-            passed=skew <= stationarity.ANTISYMMETRY_SIGMA,
-            meaning="Largest net exchange between two states; at equilibrium it is noise.",
-        ),
-        checks.row(
-            "population against stationary distribution",
-            variation,
-            MAX_VARIATION,
-            passed=variation <= MAX_VARIATION,
-            meaning="Total variation distance; large while the populations are still relaxing.",
-        ),
-    ]
-
-
-def _halved(segments: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    segments, middle = np.asarray(segments).reshape(-1, 2), n_frames // 2
-    early, late = np.minimum(segments, middle), np.maximum(segments, middle)
-    return early[early[:, 1] > early[:, 0]], late[late[:, 1] > late[:, 0]]
-
-
-def _spectral_checks(
-    values: np.ndarray,
-    residual: np.ndarray,
-    condition: float,
-    difference: float,
-    lag_ps: float,
-    *,
-    valid: bool,
-) -> list[dict[str, Any]]:
-    excess = float(np.abs(edmd.excess_residuals(values, residual)).max())
-    fastest = float(chains.timescales(values, lag_ps).min(initial=np.inf))
-    ratio = lag_ps / fastest if fastest > 0 else np.inf
-    return [
-        checks.row(
-            "EDMD against row-normalised counts",
-            difference,
-            INDICATOR_TOLERANCE,
-            passed=difference <= INDICATOR_TOLERANCE,
-            meaning="Largest difference between two computations of the operator.",
-        ),
-        checks.row(
-            "condition number of the Gram matrix",
-            condition,
-            MAX_CONDITION,
-            passed=condition <= MAX_CONDITION,
-            meaning="Ratio of the largest to the smallest population used.",
-        ),
-        checks.row(
-            "excess ResDMD residual",
-            excess,
-            MAX_EXCESS_RESIDUAL,
-            passed=excess <= MAX_EXCESS_RESIDUAL,
-            meaning="Residual above sqrt(1 - |lambda|^2), that of a mode of a stationary chain; large for "
-            "spurious modes and for moving populations.",
-        ),
-        checks.row(
-            "logarithm of the operator is a generator",
-            float(valid),
-            1.0,
-            passed=valid,
-            meaning="If not, escape rates are (1 - T_ii)/lag and read low for short-lived states.",
-        ),
-        checks.row(
-            "lag over fastest timescale",
-            ratio,
-            0.5,
-            passed=ratio <= 0.5,
-            meaning="Above the limit, returns within the lag are missed and fluxes read low.",
-        ),
-    ]
-
-
-def _model_checks(
-    ck: validation.ChapmanKolmogorov,
-    scan_lags: np.ndarray,
-    scan: np.ndarray,
-    lag_ps: float,
-    data: Counts,
-    seed: int,
-) -> list[dict[str, Any]]:
-    first = validation.flat_from(scan)
-    flat_ps = np.nan if first is None else float(scan_lags[first])
-    score, held_out, error = validation.cross_validated_vamp2(data.pairs.sum(axis=1), seed)
-    return [
-        checks.row(
-            "Chapman-Kolmogorov agreement",
-            ck.agreement,
-            validation.CK_SHARE,
-            passed=bool(ck.agreement >= validation.CK_SHARE),
-            meaning="Share of staying probabilities at 2 to 5 lags that the model predicts within their 95 % "
-            "interval; below the limit the states keep a memory over the lag.",
-        ),
-        checks.row(
-            "lag from which the slowest timescale is flat, ps",
-            flat_ps,
-            lag_ps,
-            passed=bool(flat_ps <= lag_ps),
-            meaning="Missing where it never levels off within the scan, or cannot be told from the sampling; "
-            "rates then depend on the lag.",
-        ),
-        checks.row(
-            "VAMP-2 on ions left out over VAMP-2",
-            held_out / score,
-            MIN_HELD_OUT,
-            passed=bool(held_out / score >= MIN_HELD_OUT),
-            meaning=f"VAMP-2 {score:.3f} on all ions, {held_out:.3f} ± {error:.3f} on those left out of "
-            f"{validation.VAMP_FOLDS} fits.",
-        ),
-    ]

@@ -1,0 +1,123 @@
+"""Checks of a reactive flux: conservation, other programs, passages counted directly, other lags."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from getsei.kinetics import bootstrap, chains, checks, connected, counting, oracles, transition_paths
+from getsei.kinetics.endpoints import Endpoint
+from getsei.kinetics.sampled_flux import Sampled
+from getsei.records import Estimate, KoopmanModel, States
+from getsei.units import PS_PER_NS
+
+ORACLE_TOLERANCE = 1e-10
+DOMINANT_PROBABILITY = 0.5
+LAG_TOLERANCE = 0.25
+"""Relative change of the flux with the lag above which the lag matters."""
+
+
+def count_passages(states: States, model: KoopmanModel, source: Endpoint, target: Endpoint) -> Estimate:
+    """Count passages in the trajectories, in 1/(ion ns); the interval comes from resampled ions."""
+    events, frames = counting.reactive_events(
+        states.labels, states.segments, list(source.states), list(target.states), states.n_states
+    )
+    settings = model.provenance["settings"]
+    resampling = bootstrap.draw(states.replica, int(settings["bootstrap"]), int(settings["seed"]))
+    weights = resampling.ions.astype(np.float64)
+    time = weights @ frames * states.frame_interval_ps / PS_PER_NS
+    samples = np.divide(weights @ events, time, out=np.full(len(time), np.nan), where=time > 0)
+    total = frames.sum() * states.frame_interval_ps / PS_PER_NS
+    low, high = bootstrap.interval(samples)
+    value = float(events.sum() / total) if total > 0 else np.nan
+    enough = int(events.sum()) >= bootstrap.MIN_EVENTS and len(events) > 1
+    note = "passages from source to target counted frame by frame, per ion and time; n = passages"
+    return Estimate(value, float(low), float(high), "1/(ion ns)", int(events.sum()), enough, note)
+
+
+def theory(model: KoopmanModel, sampled: Sampled, paths: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Check conservation, agreement with other programs, and the rank of the dominant pathway."""
+    flux, start, end = sampled.flux, sampled.source, sampled.target
+    off = max(transition_paths.imbalance(one, start, end) for one in (flux.gross, flux.net))
+    limit = transition_paths.CONSERVATION_TOLERANCE
+    rows = [
+        checks.row(
+            "conservation of flux",
+            off,
+            limit,
+            passed=off <= limit,
+            meaning="Largest relative difference between what enters and what leaves a state on the way.",
+        )
+    ]
+    for program, total in oracles.total_fluxes(model.operator, start, end).items():
+        difference = abs(total / float(flux.total) - 1.0)
+        rows.append(
+            checks.row(
+                f"total flux against {program}",
+                difference,
+                ORACLE_TOLERANCE,
+                passed=difference <= ORACLE_TOLERANCE,
+                meaning="Relative difference, from the same transition matrix.",
+            )
+        )
+    if paths:
+        first = np.nan if paths[0]["probability_first"] is None else paths[0]["probability_first"]
+        rows.append(
+            checks.row(
+                "probability that the dominant pathway is first",
+                first,
+                DOMINANT_PROBABILITY,
+                passed=bool(first >= DOMINANT_PROBABILITY),
+                meaning="Share of the resamples in which the same path carries most; below the limit the "
+                "ranking of the paths means nothing.",
+            )
+        )
+    return rows
+
+
+def passages(estimates: Mapping[str, Estimate]) -> list[dict[str, Any]]:
+    """Compare the flux with passages counted in the trajectories, which assume no model."""
+    total, direct = estimates["total_flux"], estimates["direct_flux"]
+    ratio = total.value / direct.value if direct.value > 0 else np.nan
+    # Frames lie between the lag and the continuum, and so does what is counted frame by frame.
+    highest = np.fmax(total.high, estimates["flux_without_lag"].high)
+    overlap = bool(total.low <= direct.high and direct.low <= highest)
+    return [
+        checks.row(
+            "total flux over passages counted in the trajectories",
+            ratio,
+            1.0,
+            passed=overlap,
+            meaning=f"Passes where the 95 % interval of the count ({direct.n} passages, {direct.value:.3g} "
+            "per ion and ns) overlaps that of the flux, from the lag to no lag. The model misses returns "
+            "within the lag; counting loses passages that began before a segment did.",
+        )
+    ]
+
+
+def other_lags(states: States, model: KoopmanModel, sampled: Sampled) -> list[dict[str, Any]]:
+    """Tell how the total flux depends on the lag."""
+    rows = []
+    reference = float(sampled.flux.total) * PS_PER_NS / model.lag_ps
+    for lag_ps in model.scan_lags:
+        lag = round(lag_ps / model.frame_interval_ps)
+        pairs = counting.pair_counts(states.labels, states.segments, lag, states.n_states).sum(axis=(0, 1))
+        counts = connected.restricted(pairs, model.active)
+        if not chains.strongly_connected(counts):
+            continue
+        operator = chains.transition_matrix(
+            counts, reversible=bool(model.provenance["settings"]["reversible"])
+        )
+        flux = transition_paths.reactive_flux(operator, sampled.source, sampled.target)
+        value = float(flux.total) * PS_PER_NS / lag_ps
+        rows.append(
+            checks.row(
+                f"total flux at a lag of {lag_ps:g} ps, 1/(ion ns)",
+                value,
+                reference,
+                passed=abs(value / reference - 1.0) <= LAG_TOLERANCE,
+                meaning=f"Passes within {LAG_TOLERANCE:.0%} of the flux at {model.lag_ps:g} ps; a trend "
+                "means memory, or returns within the lag.",
+            )
+        )
+    return rows

@@ -1,0 +1,61 @@
+rule fit_edmd:
+    input:
+        states="<results>/{system}/states/states.h5",
+    output:
+        koopman="<results>/{system}/kinetics/koopman.h5",
+        table=report(
+            "<results>/{system}/kinetics/koopman.csv",
+            caption="../report/koopman_table.rst",
+            category="Kinetics",
+            labels={"system": "{system}", "result": "rates, timescales and checks"},
+        ),
+    log:
+        "<logs>/{system}/fit_edmd.log",
+    benchmark:
+        "<benchmarks>/{system}/fit_edmd.tsv"
+    conda:
+        "../../envs/fit_edmd.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="20m",
+    params:
+        cfg=lookup(dpath="{system}/kinetics", within=SYSTEMS),
+        code=code_digest("fit_edmd.py"),
+    script:
+        "../../scripts/fit_edmd.py"
+
+
+rule run_tpt:
+    input:
+        states="<results>/{system}/states/states.h5",
+        koopman="<results>/{system}/kinetics/koopman.h5",
+    output:
+        flux="<results>/{system}/kinetics/flux.h5",
+        table=report(
+            "<results>/{system}/kinetics/flux.csv",
+            caption="../report/flux_table.rst",
+            category="Kinetics",
+            labels={"system": "{system}", "result": "reactive flux"},
+        ),
+        pathways=report(
+            "<results>/{system}/kinetics/pathways.csv",
+            caption="../report/pathway_table.rst",
+            category="Kinetics",
+            labels={"system": "{system}", "result": "pathways"},
+        ),
+    log:
+        "<logs>/{system}/run_tpt.log",
+    benchmark:
+        "<benchmarks>/{system}/run_tpt.tsv"
+    conda:
+        "../../envs/run_tpt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="20m",
+    params:
+        cfg=lookup(dpath="{system}/tpt", within=SYSTEMS),
+        code=code_digest("run_tpt.py"),
+    script:
+        "../../scripts/run_tpt.py"
