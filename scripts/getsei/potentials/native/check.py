@@ -119,9 +119,7 @@ class CheckedEvaluator:
             raise GuardError(f"the potential cannot be evaluated at the start: {error}") from error
         excess = deviation.excess()
         if excess and make_fallback is None:
-            raise UserError(
-                f"{self.name} differs from PyTorch on this system: {excess}; set potential.engine: torch"
-            )
+            raise UserError(f"{self.name} differs from PyTorch here: {excess}; set potential.engine: torch")
         if excess:
             self._active = make_fallback()
             log.warning("%s differs from PyTorch (%s): using %s", self.name, excess, self._active.name)

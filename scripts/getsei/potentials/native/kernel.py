@@ -14,6 +14,8 @@ from getsei.potentials.native.export import Tables
 
 SKIN_A = 1.0
 """Wider lists last longer but hold more pairs to look at; at 1 Å both cost a few per cent of a step."""
+LEAST_SKIN_A = 1e-3
+"""Rounding of the reference positions must not outdate a list that was just made."""
 ALIGNMENT = 64
 
 _INT, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
@@ -172,7 +174,7 @@ class NativeEvaluator:
         target = target or build.best_target()
         self.name = f"native {dtype} ({target})"
         self.rebuilds = 0
-        self._skin_A = skin_A
+        self._skin_A = max(skin_A, LEAST_SKIN_A)
         self._index = models.element_indices(species, self.elements, "potential").astype(np.int32)
         self._arrays = _arrays(tables, dtype)
         padded = self._arrays["update"].shape[-1]

@@ -1,0 +1,148 @@
+"""Which engine runs a model, and what is said when it is not the one asked for."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+import toy_mace
+from getsei.errors import UserError
+from getsei.potentials import models
+from getsei.potentials.native import build, check, export
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.model")
+
+
+@pytest.fixture(scope="module")
+def cell():
+    return toy_mace.rattled_cell(n_side=2)
+
+
+@pytest.fixture
+def no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+
+
+def test_native_engine_is_chosen_checked_and_logged(native_cache, model, cell, caplog):
+    positions, h, species = cell
+    with caplog.at_level(logging.INFO, logger="getsei"):
+        evaluator = models.load(model, species)
+        evaluator(positions, h)
+    assert evaluator.name.startswith("native float32")
+    assert "agrees with PyTorch on 8 atoms" in caplog.text
+    reference = models.load(model, species, engine="torch", dtype="float64")
+    np.testing.assert_allclose(evaluator(positions, h).forces, reference(positions, h).forces, atol=5e-5)
+
+
+def test_without_a_compiler_torch_runs_and_the_log_says_why(no_compiler, model, cell, caplog):
+    positions, h, species = cell
+    evaluator = models.load(model, species)
+    assert evaluator.name == "torch float32"
+    assert "no C++ compiler" in caplog.text
+    assert np.isfinite(evaluator(positions, h).energy)
+    with pytest.raises(UserError, match="no C\\+\\+ compiler"):
+        models.load(model, species, engine="native")
+
+
+def test_a_cached_library_needs_no_compiler(native_cache, model, cell, monkeypatch, tmp_path):
+    models.load(model, cell[2], engine="native")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert models.load(model, cell[2], engine="native").name.startswith("native")
+
+
+def test_a_compiler_that_fails_is_quoted(no_compiler, monkeypatch, model, cell, tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'broken.cpp:1: error: out of order' >&2\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(UserError, match="error: out of order"):
+        models.load(model, cell[2], engine="native")
+
+
+def test_a_damaged_library_is_named(native_cache, monkeypatch, tmp_path):
+    build.library(channels=16, lmax=1, dtype="float32", target="generic")
+    (good,) = build.cache_folder().glob("*-generic-*.so")
+    # Elsewhere, because a process loads a path once.
+    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path))
+    build.cache_folder().mkdir()
+    (build.cache_folder() / good.name).write_bytes(b"no library")
+    with pytest.raises(build.BuildError, match="cannot be loaded"):
+        build.library(channels=16, lmax=1, dtype="float32", target="generic")
+
+
+def test_other_processors_get_the_generic_target(monkeypatch):
+    monkeypatch.setattr(build.platform, "machine", lambda: "aarch64")
+    assert build.best_target() == "generic"
+
+
+def _spoil(monkeypatch):
+    """Make the exporter return forces that are a little wrong."""
+    honest = export.export
+
+    def wrong(module):
+        tables = honest(module)
+        return dataclasses.replace(tables, readout=tables.readout * 1.01, zbl=tables.zbl * [1.001, 1.0, 1.0])
+
+    monkeypatch.setattr(export, "export", wrong)
+
+
+def test_a_kernel_that_differs_from_torch_is_not_used(native_cache, model, cell, monkeypatch, caplog):
+    _spoil(monkeypatch)
+    positions, h, species = cell
+    evaluator = models.load(model, species)
+    reference = models.load(model, species, engine="torch")
+    np.testing.assert_array_equal(evaluator(positions, h).forces, reference(positions, h).forces)
+    assert evaluator.name == "torch float32"
+    assert "differs from PyTorch (" in caplog.text
+    with pytest.raises(UserError, match="differs from PyTorch here: energy"):
+        models.load(model, species, engine="native")(positions, h)
+
+
+def test_the_native_engine_has_no_gpu(model, cell):
+    with pytest.raises(UserError, match="native runs on the CPU"):
+        models.load(model, cell[2], engine="native", device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"hidden": "8x0e + 8x1o"}, "not scalars"),
+        ({"correlation": 3}, "correlation exceeds two"),
+        ({"lmax": 4}, "lmax is 4"),
+        ({"heads": ["one", "two"], "atomic_energies": np.zeros((2, 4))}, "several heads"),
+        ({"first": "RealAgnosticDensityInteractionBlock"}, "RealAgnosticDensityInteractionBlock"),
+        ({"gate": toy_mace.torch.tanh}, "not a SiLU"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_models_outside_the_class_are_refused_with_the_reason(options, reason):
+    with pytest.raises(export.UnsupportedModelError, match=reason):
+        export.export(toy_mace.build(**options))
+
+
+def test_a_model_outside_the_class_runs_on_torch(tmp_path, cell, caplog):
+    path = toy_mace.save(toy_mace.build(hidden="8x0e + 8x1o"), tmp_path / "vectors.model")
+    assert models.load(path, cell[2]).name == "torch float32"
+    assert "not scalars" in caplog.text
+
+
+def test_large_systems_are_compared_on_a_part(monkeypatch):
+    monkeypatch.setattr(check, "LARGEST_SAMPLE", 10)
+    positions, h, _ = toy_mace.rattled_cell()
+    chosen, rattled, box = check.sample(positions, h, 4.0)
+    assert len(chosen) == 10
+    assert 0.0 < np.abs(rattled - positions[chosen]).max() < 6 * check.RATTLE_A
+    assert (np.diag(box) >= np.ptp(rattled, axis=0) + 4.0).all()
+
+
+def test_deviations_that_are_not_numbers_are_in_excess():
+    assert not check.Deviation(energy=0.0, forces=0.0, virial=0.0, largest_force=1.0).excess()
+    assert "forces" in check.Deviation(energy=0.0, forces=np.nan, virial=0.0, largest_force=1.0).excess()
