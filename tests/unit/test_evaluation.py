@@ -83,29 +83,42 @@ def test_a_frame_without_label_is_named():
         evaluation.residuals([bulk("Cu")], morse())
 
 
-def test_turning_point_of_a_purely_repulsive_core():
-    distances = np.linspace(0.5, 5, 91)
-    energies = 1 / distances**4 - 2 / distances**2
-    assert evaluation.turning_point(distances, energies, 2.0)[0] == 0.0
+def scan(distances, energies):
+    return evaluation.PairScan(
+        "X-Y", distances, energies, *evaluation.wall_and_well(distances, energies), bond_A=2.2
+    )
 
 
-def test_turning_point_of_a_core_that_gives_way():
+def test_a_bond_behind_a_hard_core_holds():
     distances = np.linspace(0.5, 5, 451)
-    # A well of depth 1 at 2.0, a maximum of 3 at 1.0, and collapse inside.
-    energies = np.interp(distances, [0.5, 1.0, 2.0, 5.0], [-9.0, 3.0, -1.0, 0.0])
-    turning, barrier = evaluation.turning_point(distances, energies, 2.1)
-    assert turning == pytest.approx(1.0, abs=0.011)
-    assert barrier == pytest.approx(4.0, abs=0.05)
+    found = scan(distances, 4 * (2.0 / distances) ** 12 - 4 * (2.0 / distances) ** 6)
+    # Lennard-Jones: minimum at 2^(1/6) sigma; 4 x (x - 1) x = 5 - 1 at x = (1 + 5^0.5) / 2, x = (sigma/r)^6.
+    assert found.well_A == pytest.approx(2.0 * 2 ** (1 / 6), abs=0.011)
+    assert found.wall_A == pytest.approx(2.0 * ((1 + 5**0.5) / 2) ** (-1 / 6), abs=0.011)
+    assert found.holds
 
 
-def test_no_repulsion_at_all_is_a_barrier_of_zero():
-    distances = np.linspace(0.5, 5, 91)
-    assert evaluation.turning_point(distances, -1 / distances, 2.0) == (2.0, 0.0)
+def test_a_core_that_gives_way_behind_a_low_barrier_does_not_hold():
+    distances = np.linspace(0.5, 5, 451)
+    found = scan(distances, np.interp(distances, [0.5, 1.0, 2.0, 5.0], [-9.0, 3.0, -1.0, 0.0]))
+    assert found.wall_A == 0.0
+    assert found.well_A == 0.5
+    assert not found.holds
 
 
-def test_a_scan_that_stays_outside_the_bond_is_refused():
-    with pytest.raises(UserError, match="bond length"):
-        evaluation.turning_point(np.array([3.0, 4.0]), np.array([0.0, 0.0]), 2.0)
+def test_a_core_that_gives_way_behind_a_high_wall_holds():
+    distances = np.linspace(0.5, 5, 451)
+    found = scan(distances, np.interp(distances, [0.5, 1.0, 2.0, 5.0], [-9.0, 9.0, -1.0, 0.0]))
+    assert found.wall_A == pytest.approx(1.5, abs=0.011)
+    assert found.holds
+
+
+def test_a_pair_bound_too_closely_does_not_hold():
+    distances = np.linspace(0.5, 5, 451)
+    found = scan(distances, np.interp(distances, [0.5, 1.0, 2.0, 5.0], [30.0, -4.0, 1.0, 0.0]))
+    assert found.wall_A > 0
+    assert found.well_A == pytest.approx(1.0, abs=0.011)
+    assert not found.holds
 
 
 def test_pair_scans_cover_every_pair_once():

@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers, covalent_radii
-from ase.filters import FrechetCellFilter
+from ase.filters import UnitCellFilter
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import FIRE
@@ -33,7 +33,7 @@ MIN_TRAJECTORIES = 3
 """Fewer independent trajectories support no interval."""
 BOX_A = 16.0
 """Edge of the empty box of a pair scan: beyond twice the reach of a two-layer model of 5 Å plus the pair."""
-HOLDING_BARRIER_eV = 5.0
+WALL_eV = 5.0
 """A thermal collision at 3000 K carries 0.26 eV: 5 eV is out of reach for any trajectory."""
 LANGEVIN_FRICTION_per_fs = 0.01
 
@@ -70,22 +70,25 @@ class PairScan:
         Two element symbols, such as ``Li-S``.
     distances : (n,) Å
     energies : (n,) eV, zero at the largest distance
-    turning_A : float
-        Distance below which the pair attracts again; 0 where it never does within the scan.
-    barrier_eV : float
-        Energy at the turning distance (or at the shortest distance) above the lowest one outside it.
+    wall_A : float
+        Largest distance at which the energy exceeds the lowest one outside it by `WALL_eV`; 0 without a wall.
+    well_A : float
+        Distance of the lowest energy outside the wall.
+    bond_A : float
+        Sum of the covalent radii.
     """
 
     pair: str
     distances: np.ndarray
     energies: np.ndarray
-    turning_A: float
-    barrier_eV: float
+    wall_A: float
+    well_A: float
+    bond_A: float
 
     @property
     def holds(self) -> bool:
-        """Whether the repulsion keeps a hot pair from ever reaching the attraction."""
-        return self.turning_A == 0.0 or self.barrier_eV > HOLDING_BARRIER_eV
+        """Whether a wall keeps a hot pair apart, with no bound state at an unphysically short distance."""
+        return self.wall_A > 0.0 and self.well_A > dataset.MIN_CONTACT_RATIO * self.bond_A
 
 
 @dataclass(frozen=True)
@@ -256,16 +259,13 @@ def pair_scan(first: str, second: str, calculator: Calculator, distances: np.nda
         atoms.calc = calculator
         energies.append(atoms.get_potential_energy())
     energy = np.asarray(energies) - energies[-1]
-    turning, barrier = turning_point(
-        distances, energy, sum(covalent_radii[atomic_numbers[x]] for x in (first, second))
-    )
-    return PairScan(f"{first}-{second}", distances, energy, turning, barrier)
+    wall, well = wall_and_well(distances, energy)
+    bond = float(sum(covalent_radii[atomic_numbers[element]] for element in (first, second)))
+    return PairScan(f"{first}-{second}", distances, energy, wall, well, bond)
 
 
-def turning_point(distances: np.ndarray, energies: np.ndarray, bond: float) -> tuple[float, float]:
-    """Return where the repulsion inside a bond gives way to attraction, and the barrier in front of it.
-
-    The walk goes inwards from the bond length: down into the well, then up to the first maximum.
+def wall_and_well(distances: np.ndarray, energies: np.ndarray) -> tuple[float, float]:
+    """Return where a pair that comes from outside is stopped, and where it is bound most.
 
     Parameters
     ----------
@@ -273,26 +273,17 @@ def turning_point(distances: np.ndarray, energies: np.ndarray, bond: float) -> t
         Å, rising.
     energies : (n,) array
         eV.
-    bond : float
-        Å; only the range below this length is searched for the turning point.
 
     Returns
     -------
-    turning, barrier : float
-        Å (0 if the energy rises all the way in) and eV.
+    wall, well : float
+        Å; the wall is 0 if the energy never rises by `WALL_eV` above the lowest one outside.
     """
-    inside = np.flatnonzero(distances <= bond)
-    if not inside.size:
-        raise UserError(f"a pair scan must reach below the bond length {bond:.2f} Å")
-    well = int(inside[-1])
-    while well > 0 and energies[well - 1] < energies[well]:
-        well -= 1
-    if well == 0:
-        return float(bond), 0.0
-    top = well
-    while top > 0 and energies[top - 1] >= energies[top]:
-        top -= 1
-    return (0.0 if top == 0 else float(distances[top])), float(energies[top] - energies[well])
+    lowest_outside = np.minimum.accumulate(energies[::-1])[::-1]
+    stopped = np.flatnonzero(energies - lowest_outside >= WALL_eV)
+    first = int(stopped[-1]) if stopped.size else 0
+    wall = float(distances[first]) if stopped.size else 0.0
+    return wall, float(distances[first + int(np.argmin(energies[first:]))])
 
 
 def pair_scans(elements: Sequence[str], calculator: Calculator, distances: np.ndarray) -> list[PairScan]:
@@ -306,7 +297,7 @@ def relaxed_lengths(
     """Return the three cell lengths in Å after relaxing cell and positions."""
     copy = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     copy.calc = calculator
-    FIRE(FrechetCellFilter(copy), logfile=None).run(fmax=max_force, steps=steps)
+    FIRE(UnitCellFilter(copy), logfile=None).run(fmax=max_force, steps=steps)
     return copy.cell.lengths()
 
 
@@ -401,8 +392,8 @@ def report(
         "errors_by_element": by_element(test, elements),
         "pair_scans": {
             scan.pair: {
-                "turning_A": scan.turning_A,
-                "barrier_eV": scan.barrier_eV,
+                "wall_A": round(scan.wall_A, 3),
+                "well_A": round(scan.well_A, 3),
                 "holds": scan.holds,
             }
             for scan in scans

@@ -1,0 +1,170 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
+from getsei.errors import UserError
+from getsei.potentials import dataset, sampling
+from getsei.potentials.teachers import Label
+
+
+def salt(edge=5.1):
+    return bulk("LiCl", "rocksalt", a=edge, cubic=True)
+
+
+def label(atoms, force=0.1):
+    return Label(-1.0, np.full((len(atoms), 3), force), np.zeros(6))
+
+
+def frame(trajectory="t0", step=0, edge=5.1):
+    return sampling.tagged(salt(edge), "crystal", trajectory, step)
+
+
+def test_meaningless_labels_are_dropped_and_counted():
+    good, hot, bad = frame("a"), frame("b"), frame("c")
+    close = frame("d")
+    close.positions[1] = close.positions[0] + [0.4, 0, 0]
+    nan = Label(np.nan, np.zeros((8, 3)), np.zeros(6))
+    kept, dropped = dataset.usable([good, hot, bad, close], [label(good), label(hot, 1e3), nan, label(close)])
+    assert [atoms.info["trajectory"] for atoms in kept] == ["a"]
+    assert isinstance(dropped, Counter)
+    assert sum(dropped.values()) == 3
+    assert len(dropped) == 3
+
+
+def test_no_trajectory_is_ever_in_two_parts():
+    frames = [frame(f"t{number}", step) for number in range(300) for step in range(2)]
+    parts = dataset.split(frames)
+    names = {part: {atoms.info["trajectory"] for atoms in chosen} for part, chosen in parts.items()}
+    assert not names["train"] & names["test"]
+    assert not names["train"] & names["validation"]
+    assert not names["test"] & names["validation"]
+    assert sum(len(chosen) for chosen in parts.values()) == len(frames)
+    assert 0.04 < len(names["test"]) / 300 < 0.2
+    assert len(names["validation"]) > 0
+
+
+def test_a_new_trajectory_moves_no_other():
+    before = {name: dataset.part(frame(name)) for name in ("x", "y", "z")}
+    dataset.split([frame("w")])
+    assert {name: dataset.part(frame(name)) for name in ("x", "y", "z")} == before
+
+
+def test_repeated_frames_are_dropped():
+    moved = frame("b")
+    moved.positions += [0.2, 0.1, 0.0]
+    other = frame("c")
+    other.positions[3] += 0.3
+    assert [x.info["trajectory"] for x in dataset.unique([frame("a"), moved, other])] == ["a", "c"]
+
+
+def test_files_keep_labels_and_tags(tmp_path):
+    atoms = dataset.with_label(frame("a", 7), label(frame()))
+    dataset.save(tmp_path / "sub" / "frames.extxyz", [atoms, atoms])
+    (one, _) = dataset.load(tmp_path / "sub" / "frames.extxyz")
+    assert one.info["trajectory"] == "a"
+    assert one.info["step"] == 7
+    assert one.info[dataset.ENERGY] == -1.0
+    assert one.arrays[dataset.FORCES] == pytest.approx(0.1)
+    assert np.size(one.info[dataset.STRESS]) in (6, 9)
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["frames.extxyz"]
+
+
+@pytest.mark.parametrize("text", ["", "not a frame\n"])
+def test_an_unreadable_file_is_named(tmp_path, text):
+    path = tmp_path / "bad.extxyz"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"bad\.extxyz"):
+        dataset.load(path)
+
+
+def test_crystals_are_displaced_reproducibly():
+    materials = dataset.Materials((), "Li_bcc", ("LiCl",), 1)
+    first, again = (list(dataset.crystal_frames(materials, 1, 3)) for _ in range(2))
+    assert len(first) == 2 * (len(dataset.AMPLITUDES_A) + 1)
+    assert all(np.array_equal(a.positions, b.positions) for a, b in zip(first, again, strict=True))
+    assert {atoms.info["kind"] for atoms in first} == {"displaced crystal", "close contact"}
+    other = next(dataset.crystal_frames(materials, 1, 4))
+    assert not np.allclose(other.positions, first[0].positions)
+
+
+def test_strain_and_displacement_have_the_stated_size():
+    base = salt().repeat(3)
+    moved = sampling.displaced(base, np.random.default_rng(1), 0.05, 0.2, 0.0)
+    shift = moved.positions - base.positions
+    assert shift[base.numbers == 17].std() == pytest.approx(0.05, rel=0.1)
+    assert shift[base.numbers == 3].std() == pytest.approx(0.2, rel=0.1)
+    strained = sampling.displaced(base, np.random.default_rng(1), 0.0, 0.0, 0.04)
+    strain = np.linalg.solve(base.cell[:], strained.cell[:]) - np.eye(3)
+    assert 0 < np.abs(strain).max() <= 0.04
+    assert strain == pytest.approx(strain.T, abs=1e-12)
+
+
+def test_pushed_apart_leaves_no_contact():
+    rng = np.random.default_rng(1)
+    atoms = Atoms("Li30", scaled_positions=rng.random((30, 3)), cell=[9] * 3, pbc=True)
+    assert sampling.contact_ratio(atoms) < 0.7
+    assert sampling.contact_ratio(sampling.pushed_apart(atoms, 0.8)) > 0.78
+
+
+def test_close_contact_has_a_ratio_in_range():
+    for seed in range(5):
+        close = sampling.close_contact(salt().repeat(2), np.random.default_rng(seed), 0.7, 0.8)
+        assert 0.69 < sampling.contact_ratio(close) < 0.81
+
+
+def test_contact_ratio_against_all_pairs():
+    atoms = salt()
+    radii = covalent_radii[atoms.numbers]
+    i, j, d = neighbor_list("ijd", atoms, 6.0)
+    expected = (d / (radii[i] + radii[j])).min()
+    assert sampling.contact_ratio(atoms, 3.0) == pytest.approx(expected)
+
+
+def test_molten_interface_keeps_the_electrolyte_and_adds_metal():
+    both = sampling.molten_interface(salt().repeat(2), bulk("Li", cubic=True), 8.0, np.random.default_rng(1))
+    assert (both.numbers == 17).sum() == 32
+    volume = bulk("Li", cubic=True).get_volume() / 2
+    assert (both.numbers == 3).sum() - 32 == pytest.approx(10.2**2 * 8.0 / volume, abs=1)
+    assert sampling.contact_ratio(both) > 0.8
+
+
+def test_mixture_has_the_stated_composition():
+    found = sampling.mixture(salt(), bulk("Li", cubic=True), 6, np.random.default_rng(1))
+    assert sorted(found.get_chemical_symbols()) == ["Cl"] * 4 + ["Li"] * 10
+
+
+def test_supercells_are_large_enough():
+    cell = sampling.small_supercell(bulk("Li", cubic=True), 24, 6.0)
+    assert len(cell) >= 24
+    assert cell.cell.lengths().min() >= 6.0
+
+
+def argon():
+    return bulk("Ar", "fcc", a=3.6, cubic=True).repeat(2)
+
+
+def follow(seed, steps=40):
+    plan = sampling.Dynamics(4, steps, 10, 300.0)
+    calculator = LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
+    return list(sampling.follow(argon(), calculator, plan, "kind", "name", seed))
+
+
+def test_dynamics_is_sampled_evenly_and_reproducibly():
+    frames = follow(1)
+    # The crystal is relaxed at once; the dynamics gives one frame per ten steps.
+    assert len(frames) >= 4
+    assert [atoms.info["step"] for atoms in frames] == list(range(len(frames)))
+    assert {atoms.info["trajectory"] for atoms in frames} == {"name"}
+    assert all(np.array_equal(a.positions, b.positions) for a, b in zip(frames, follow(1), strict=True))
+    assert not np.allclose(follow(2)[-1].positions, frames[-1].positions)
+
+
+def test_a_runaway_is_cut_short():
+    plan = sampling.Dynamics(0, 100, 1, 1e7)
+    frames = list(sampling.follow(argon(), LennardJones(sigma=2.3, rc=5.0), plan, "kind", "name", 1))
+    assert 0 < len(frames) < 100
