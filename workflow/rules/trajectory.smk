@@ -1,0 +1,23 @@
+rule store_trajectory:
+    input:
+        segments=segment_files,
+    output:
+        trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
+        extxyz="<results>/{system}/{replica}/trajectory/trajectory.extxyz",
+    log:
+        "<logs>/{system}/{replica}/store_trajectory.log",
+    benchmark:
+        "<benchmarks>/{system}/{replica}/store_trajectory.tsv"
+    conda:
+        "../../envs/store_trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="20m",
+    params:
+        md=lookup(dpath="{system}/md", within=SYSTEMS),
+        interface=lookup(dpath="{system}/interface", within=SYSTEMS),
+        potential=lookup(dpath="{system}/potential", within=SYSTEMS),
+        code=code_digest("store_trajectory.py"),
+    script:
+        "../../scripts/store_trajectory.py"
