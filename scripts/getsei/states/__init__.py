@@ -1,0 +1,1 @@
+"""States of the mobile ions: from embeddings to labels, names and gates."""
