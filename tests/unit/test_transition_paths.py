@@ -1,0 +1,195 @@
+"""The flux of a system: ends by rule, units, support, reductions, tables."""
+
+import chains as examples
+import numpy as np
+import pytest
+from getsei import records
+from getsei.errors import UserError
+from getsei.kinetics import endpoints, koopman, reactive_flux, tables, transition_paths
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # deeptime and PyEMMA predate this NumPy
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def states():
+    return examples.states_of(examples.sample(examples.SIX_STATES, 100, 400, seed=3), 6)
+
+
+@pytest.fixture(scope="module")
+def model(states):
+    return koopman.fit(states, examples.SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def flux(states, model):
+    return reactive_flux.analyse(states, model, examples.ENDPOINTS)
+
+
+def changed(states, **fields):
+    """Return other states with the same labels."""
+    return examples.states_of(np.asarray(states.labels), states.n_states, **fields)
+
+
+def test_units(states, model, flux):
+    per_step = transition_paths.reactive_flux(model.operator, [0], [5])
+    value = {name: row["value"] for name, row in flux.estimates.items()}
+    assert value["total_flux"] == pytest.approx(float(per_step.total) * 1000 / 0.5)
+    assert value["events_per_cell"] == pytest.approx(value["total_flux"] * 100)
+    assert value["flux_density"] == pytest.approx(value["events_per_cell"] / 2.0)  # two faces of 1 nm²
+    assert value["mfpt"] == pytest.approx(1000.0 / value["rate"])
+    assert flux.net_flux.sum(axis=1)[0] == pytest.approx(value["total_flux"])
+    units = {name: row["unit"] for name, row in flux.estimates.items()}
+    assert (units["total_flux"], units["rate"], units["mfpt"]) == ("1/(ion ns)", "1/ns", "ps")
+    assert units["flux_density"] == "ions/(ns nm^2)"
+    for row in flux.estimates.values():
+        assert row["supported"]
+        assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_replicas_do_not_multiply_the_cell(states):
+    replica = np.arange(100) // 50
+    twice = changed(states, replica=replica)
+    found = reactive_flux.analyse(twice, koopman.fit(twice, examples.SETTINGS), examples.ENDPOINTS)
+    value = {name: row["value"] for name, row in found.estimates.items()}
+    if value["total_flux"] is not None:
+        assert value["events_per_cell"] == pytest.approx(value["total_flux"] * 50)
+
+
+def test_checks_pass_on_a_chain(flux):
+    failed = [check["name"] for check in flux.checks if not check["passed"]]
+    assert not [name for name in failed if "probability" not in name]
+    names = [check["name"] for check in flux.checks]
+    assert "conservation of flux" in names
+    assert "total flux over passages counted in the trajectories" in names
+
+
+@pytest.mark.parametrize("program", ["deeptime", "PyEMMA"])
+def test_other_programs_agree_where_installed(flux, program):
+    pytest.importorskip(program.lower())
+    row = next(check for check in flux.checks if check["name"] == f"total flux against {program}")
+    assert row["passed"]
+
+
+def test_pathways_have_ranks_with_probabilities(flux):
+    shares = [path["share"] for path in flux.pathways]
+    assert sum(shares) >= 0.99
+    assert shares == sorted(shares, reverse=True)
+    assert sum(path["probability_first"] for path in flux.pathways) == pytest.approx(1.0)
+    for path in flux.pathways:
+        assert path["states"][0] == 0
+        assert path["states"][-1] == 5
+        assert path["low"] <= path["share"] <= path["high"]
+    assert {"from", "to", "flux", "share", "narrowest_cut", "minimum_cut"} <= set(flux.bottleneck)
+
+
+def test_record_survives_the_disk(flux, tmp_path):
+    flux.save(tmp_path / "flux.h5")
+    loaded = records.ReactiveFlux.load(tmp_path / "flux.h5")
+    assert loaded.pathways == flux.pathways
+    assert loaded.estimates == flux.estimates
+    np.testing.assert_array_equal(loaded.net_flux, flux.net_flux)
+
+
+def test_tables(flux, tmp_path):
+    tables.write(tmp_path / "flux.csv", tables.FLUX_COLUMNS, tables.flux_rows(flux))
+    tables.write(tmp_path / "pathways.csv", tables.PATHWAY_COLUMNS, tables.pathway_rows(flux))
+    lines = (tmp_path / "flux.csv").read_text().splitlines()
+    assert lines[1].startswith("total_flux,state A,state F,")
+    assert len((tmp_path / "pathways.csv").read_text().splitlines()) == len(flux.pathways) + 1
+
+
+def test_metal_like_has_no_anions_and_most_mobile_neighbours(states):
+    assert endpoints.metal_like(states).states == (0,)
+    coordination = np.array(states.coordination)
+    coordination[1] = [14.0, 0.4, 0.0]
+    assert endpoints.metal_like(changed(states, coordination=coordination)).states == (1,)
+    rare = np.array(states.population)
+    rare[1] = 0.005
+    both = changed(states, coordination=coordination, population=rare)
+    assert endpoints.metal_like(both).states == (0,)
+    coordination[:, 1] = 2.0
+    none = endpoints.metal_like(changed(states, coordination=coordination))
+    assert none.states == ()
+    assert "no metal-like state" in none.problem
+
+
+def test_electrolyte_like_lies_deepest_in_the_electrolyte(states):
+    found = endpoints.electrolyte_like(states)
+    assert found.states == (5,)
+    assert "state F" in found.rule
+    inside, core = endpoints.shares_inside(states)
+    assert (core <= inside + 1e-12).all()
+    assert inside[5] > 0.9 > inside[0]
+
+
+def test_no_electrolyte_left_is_said_and_not_faked(states):
+    reacted = changed(states, regions=np.array([[0.0, 39.0], [39.0, 40.0]]))
+    model = koopman.fit(reacted, examples.SETTINGS)
+    found = reactive_flux.analyse(reacted, model, examples.ENDPOINTS)
+    assert not found.supported
+    assert "no unreacted electrolyte is left" in found.note
+    assert found.source == [0]
+    assert found.target == []
+    assert np.isnan(found.net_flux).all()
+    assert all(row["value"] is None and not row["supported"] for row in found.estimates.values())
+    assert found.pathways == []
+    assert tables.pathway_rows(found) == []
+    row = tables.flux_rows(found)[0]
+    assert row["value"] == ""
+    assert "no unreacted electrolyte" in row["note"]
+
+
+def test_no_region_is_said(states):
+    bare = changed(states, regions=np.zeros((0, 2)), region_names=[])
+    assert "without an electrolyte region" in endpoints.electrolyte_like(bare).problem
+
+
+def test_states_by_name_and_by_index(states, model):
+    settings = examples.ENDPOINTS | {"source": ["state B", "0"], "target": ["state F", 4]}
+    found = reactive_flux.analyse(states, model, settings)
+    assert found.supported
+    assert found.source == [0, 1]
+    assert found.target == [4, 5]
+
+
+@pytest.mark.parametrize("wanted", [["state Z"], ["9"], "metal like", [-1]])
+def test_unknown_states_are_refused_with_the_choice(states, model, wanted):
+    with pytest.raises(UserError, match=r"tpt\.source: there is no state .* 'state A', 'state B'"):
+        reactive_flux.analyse(states, model, examples.ENDPOINTS | {"source": wanted})
+
+
+def test_overlapping_ends_are_said(states, model):
+    settings = examples.ENDPOINTS | {"source": ["state A", "state F"]}
+    found = reactive_flux.analyse(states, model, settings)
+    assert not found.supported
+    assert found.note == "source and target share state F"
+
+
+def test_dropped_end_is_said():
+    labels = examples.sample(examples.FIVE_STATES, 60, 300, seed=4)
+    labels[:10, 200:] = 5
+    trapped = examples.states_of(labels, 6)
+    model = koopman.fit(trapped, examples.SETTINGS)
+    found = reactive_flux.analyse(trapped, model, examples.ENDPOINTS)
+    assert not found.supported
+    assert "state F does not exchange ions both ways" in found.note
+    assert found.target == []
+    named = reactive_flux.analyse(trapped, model, examples.ENDPOINTS | {"target": ["state E"]})
+    assert named.supported
+    assert named.estimates["events_per_cell"]["value"] == pytest.approx(
+        named.estimates["total_flux"]["value"] * 60 * (1 - 10 * 100 / labels.size)
+    )
+
+
+def test_rare_edge_supports_no_flux():
+    slow = np.array([[0.995, 0.005, 0], [0.005, 0.9949, 0.0001], [0, 0.0001, 0.9999]])
+    labels = examples.sample(slow, 60, 300, seed=6)
+    few = examples.states_of(labels, 3)
+    model = koopman.fit(few, examples.SETTINGS)
+    found = reactive_flux.analyse(few, model, examples.ENDPOINTS)
+    assert not found.supported
+    assert found.note
+    assert found.estimates["total_flux"]["value"] is None
