@@ -47,6 +47,29 @@ class Sabotaged(Morse):
         return self.act(found) if self.calls >= self.call else found
 
 
+class Remembering(Morse):
+    """Its rounding depends on where its neighbour list was made, as that of a Verlet list does."""
+
+    SKIN_A = 0.2
+
+    def __init__(self, species):
+        super().__init__(species)
+        self.made_at = None
+
+    def __call__(self, positions, cell):
+        if self.made_at is None or np.linalg.norm(positions - self.made_at, axis=1).max() > self.SKIN_A:
+            self.made_at = positions.copy()
+        found = super().__call__(positions, cell)
+        return Evaluation(found.energy, found.forces * (1 + 1e-6 * np.sin(self.made_at)), found.virial)
+
+
+class KilledRemembering(Remembering):
+    def __call__(self, positions, cell):
+        if self.calls == 100:
+            fail(None)
+        return super().__call__(positions, cell)
+
+
 def system():
     species, positions = crystal()
     return runner.System(species, positions, CELL, BONDS_A)
@@ -135,6 +158,17 @@ def test_a_resumed_segment_is_the_undisturbed_one(tmp_path, undisturbed, name, c
     assert files.frames.read_bytes() == (undisturbed / f"{name}.h5").read_bytes()
     assert files.thermo.read_bytes() == (undisturbed / f"{name}_thermo.csv").read_bytes()
     assert not files.checkpoint.exists()
+
+
+def test_a_resumed_segment_forgets_the_neighbour_lists_before(tmp_path):
+    species = system().species
+    for folder in ("through", "resumed"):
+        (tmp_path / folder).mkdir()
+    through = run(tmp_path / "through", "react", Remembering(species))
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "resumed", "react", KilledRemembering(species))
+    resumed = run(tmp_path / "resumed", "react", Remembering(species))
+    assert resumed.frames.read_bytes() == through.frames.read_bytes()
 
 
 def test_a_segment_killed_without_warning_resumes(tmp_path, undisturbed):

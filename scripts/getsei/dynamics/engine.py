@@ -28,6 +28,12 @@ FORCE_TOLERANCE_eV_per_A = 0.05
 """Minimisation ends early below this norm of the force vector."""
 ZERO_MOMENTUM_EVERY = 1000
 """Steps between removals of the total momentum that rounding in single precision lets grow."""
+FORGET_A = 10.0
+"""Displacement of all atoms in a first call whose result is dropped.
+
+An evaluator may keep a neighbour list with a skin, whose history decides the order of its sums. The
+displacement makes it forget, so that the forces after a restart do not depend on what was evaluated before.
+"""
 IMAGE_BITS, IMAGE_ZERO = 10, 512
 """LAMMPS packs three image flags of ten bits each, offset by 512, into one integer."""
 
@@ -198,6 +204,7 @@ class Engine:
         self.watch: Watch | None = None
         self._volume = cells.volume(self.lower)
         self._failure: BaseException | None = None
+        self._called = False
         self._energy = 0.0
         self._langevin = False
         self._bath_energy = 0.0
@@ -428,6 +435,9 @@ class Engine:
         images = ((packed[:, None] >> shift) & (2 * IMAGE_ZERO - 1)) - IMAGE_ZERO
         self._positions[order] = x + images @ self.lower
         try:
+            if not self._called:
+                self.potential(self._positions + FORGET_A, self.lower)
+                self._called = True
             result = self.potential(self._positions, self.lower)
         except GuardError as error:
             raise GuardError(f"guard potential {moment}: {error}") from error

@@ -230,9 +230,6 @@ def _begin(
     else:
         bath = protocol.draw_seed(start.seed, engine.step)
         engine.langevin(settings["temperature_K"], damping_ps, bath)
-    forget = getattr(start.evaluator, "reset", None)
-    if forget is not None:  # a neighbour list kept between calls orders the sums by its history
-        forget()
     conserved = engine.settle().conserved_energy
     return 0.0 if checkpoint.conserved_energy is None else checkpoint.conserved_energy - conserved
 
