@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.calculator import Calculator
 
 from getsei.potentials import dataset, evaluation, sampling
@@ -18,6 +19,9 @@ from getsei.potentials.student import Student
 from getsei.potentials.teachers import Teacher
 
 MIN_BULK_ATOMS = 48
+METAL_SCALES = np.linspace(0.87, 1.15, 15)
+CRYSTAL_SCALES = np.linspace(0.94, 1.06, 7)
+"""Factors of all lengths, relative to the published cells."""
 METAL_LAYERS_A = (8.0, 12.0)
 """Thicknesses of the molten metal layer of the interfaces that are followed."""
 
@@ -37,10 +41,54 @@ def plan(cfg: Mapping[str, Any], temperature_K: float) -> sampling.Dynamics:
     return sampling.Dynamics(cfg["relax_steps"], cfg["steps"], cfg["every"], temperature_K)
 
 
+def metal_volumes(metal: Atoms, rng: np.random.Generator) -> Iterator[tuple[str, Atoms]]:
+    """Yield a metal over a wide range of densities: its crystal, close packed, with a vacancy, as a slab.
+
+    A potential that never saw a metal far from its density may have no equilibrium lattice constant at all.
+    """
+    crystal = sampling.small_supercell(metal, MIN_BULK_ATOMS)
+    symbol = metal.get_chemical_symbols()[0]
+    edge = (4 * metal.get_volume() / len(metal)) ** (1 / 3)
+    packed = bulk(symbol, "fcc", a=edge, cubic=True).repeat(2)
+    vacancy = crystal[1:]
+    slab = crystal.copy()
+    slab.center(vacuum=4.0, axis=2)
+    for scale in METAL_SCALES:
+        for name, atoms, amplitude in (
+            ("crystal", crystal, 0.0),
+            ("rattled", crystal, 0.1),
+            ("packed", packed, 0.05),
+            ("vacancy", vacancy, 0.15),
+            ("slab", slab, 0.1),
+        ):
+            yield f"{name}-{scale:.3f}", scaled(atoms, scale, amplitude, rng)
+
+
+def scaled(atoms: Atoms, scale: float, amplitude_A: float, rng: np.random.Generator) -> Atoms:
+    """Return a copy with all lengths times `scale`, and displacements of standard deviation `amplitude_A`."""
+    copy = atoms.copy()
+    copy.set_cell(copy.cell[:] * scale, scale_atoms=True)
+    copy.positions += amplitude_A * rng.standard_normal(copy.positions.shape)
+    return copy
+
+
+def volume_frames(crystals: dataset.Materials, seed: int) -> Iterator[Atoms]:
+    """Yield every crystal over a range of densities, so that the student learns its lattice constants."""
+    rng = np.random.default_rng([seed, 4])
+    for name, atoms in metal_volumes(dataset.cell_of(crystals.metal, 0), rng):
+        yield sampling.tagged(atoms, "density", f"{crystals.metal}-density-{name}", 0)
+    for name in (*crystals.electrolytes, *crystals.products):
+        base = sampling.small_supercell(sampling.primitive(dataset.cell_of(name, 0)), dataset.MIN_ATOMS)
+        for scale in CRYSTAL_SCALES:
+            frame = scaled(base, scale, 0.02, rng)
+            yield sampling.tagged(frame, "density", f"{name}-density-{scale:.3f}", 0)
+
+
 def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
     """Yield the frames of round 0: disturbed crystals and short dynamics of the teacher."""
     crystals = materials(cfg)
     motion = cfg["teacher_md"]
+    yield from volume_frames(crystals, cfg["seed"])
     yield from dataset.crystal_frames(crystals, cfg["frames_per_amplitude"], cfg["seed"])
     yield from dataset.teacher_dynamics(
         crystals, teacher.calculator(), plan(motion, motion["temperatures_K"][0]), cfg["seed"]
