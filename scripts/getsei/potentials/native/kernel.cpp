@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #ifndef REAL
 #error "compile with -DREAL=... -DLANES=... -DCHANNELS=... -DLMAX=..."
@@ -40,11 +41,39 @@ inline vec load(const real* p) {
 }
 inline void store(real* p, vec v) { std::memcpy(p, &v, sizeof v); }
 inline vec splat(real x) { return vec{} + x; }
-inline real sum(vec v) {
-    real s = 0;
-    for (int w = 0; w < W; ++w) s += v[w];
-    return s;
+
+// Sum of the lanes by halves; the order of a plain loop would forbid the compiler to do so.
+template <int N>
+struct Lanes {
+    typedef real whole __attribute__((vector_size(N * sizeof(real))));
+    typedef real half __attribute__((vector_size(N / 2 * sizeof(real))));
+    static real sum(whole v) {
+        half low, high;
+        std::memcpy(&low, &v, sizeof low);
+        std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
+        return Lanes<N / 2>::sum(low + high);
+    }
+};
+template <>
+struct Lanes<2> {
+    typedef real whole __attribute__((vector_size(2 * sizeof(real))));
+    static real sum(whole v) { return v[0] + v[1]; }
+};
+inline real sum(vec v) { return Lanes<W>::sum(v); }
+
+// Call f with each degree as a constant, so that the loops over its components unroll and sums stay in registers.
+template <class F>
+inline __attribute__((always_inline)) void each_degree(F f) {
+    f(std::integral_constant<int, 0>{});
+    f(std::integral_constant<int, 1>{});
+#if LMAX >= 2
+    f(std::integral_constant<int, 2>{});
+#endif
+#if LMAX >= 3
+    f(std::integral_constant<int, 3>{});
+#endif
 }
+#define EACH_ORDER(l, lm) _Pragma("GCC unroll 7") for (int lm = l * l; lm < (l + 1) * (l + 1); ++lm)
 
 struct Edge {
     std::int32_t sender;
@@ -330,11 +359,12 @@ void gather(const Model& m, const System& s, int layer, std::int64_t i, real* M)
                 const Edge& e = edges[n];
                 const real* c = cubic(table, e, m.intervals, k);
                 const vec u = load(source(m, s, layer, e.sender) + k), t = splat(e.t);
-                for (int l = 0; l < L; ++l, c += 4 * BLOCK) {
-                    const vec R = ((load(c) * t + load(c + BLOCK)) * t + load(c + 2 * BLOCK)) * t + load(c + 3 * BLOCK);
+                each_degree([&](auto l) __attribute__((always_inline)) {
+                    const real* a = c + l * 4 * BLOCK;
+                    const vec R = ((load(a) * t + load(a + BLOCK)) * t + load(a + 2 * BLOCK)) * t + load(a + 3 * BLOCK);
                     const vec Ru = R * u;
-                    for (int lm = l * l; lm < (l + 1) * (l + 1); ++lm) acc[lm] += Ru * splat(Y[n][lm]);
-                }
+                    EACH_ORDER(l, lm) acc[lm] += Ru * Y[n][lm];
+                });
             }
             for (int lm = 0; lm < LM; ++lm) store(M + lm * K + k, acc[lm]);
         }
@@ -358,20 +388,21 @@ void scatter(const Model& m, System& s, int layer, std::int64_t i, const real* g
             const real* c = cubic(table, e, m.intervals, k);
             const vec u = load(uj + k);
             vec du = {}, slope = {};
-            for (int l = 0; l < L; ++l, c += 4 * BLOCK) {
-                const vec c3 = load(c), c2 = load(c + BLOCK), c1 = load(c + 2 * BLOCK), c0 = load(c + 3 * BLOCK);
+            each_degree([&](auto l) __attribute__((always_inline)) {
+                const real* a = c + l * 4 * BLOCK;
+                const vec c3 = load(a), c2 = load(a + BLOCK), c1 = load(a + 2 * BLOCK), c0 = load(a + 3 * BLOCK);
                 const vec R = ((c3 * t + c2) * t + c1) * t + c0;
                 const vec dR = (c3 * t3 + c2 + c2) * t + c1;
                 const vec Ru = R * u;
                 vec D = {};
-                for (int lm = l * l; lm < (l + 1) * (l + 1); ++lm) {
+                EACH_ORDER(l, lm) {
                     const vec glm = load(g + lm * K + k);
-                    D += glm * splat(Y[lm]);
+                    D += glm * Y[lm];
                     if (lm) G[lm] += Ru * glm;
                 }
                 du += R * D;
                 slope += dR * D;
-            }
+            });
             radial += slope * u;
             if (layer) store(duj + k, load(duj + k) + du);
         }
