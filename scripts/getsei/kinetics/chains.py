@@ -10,9 +10,11 @@ from getsei.errors import UserError
 
 NEGLIGIBLE = 1e-12
 """Share or modulus below which a number counts as zero."""
-REVERSIBLE_TOLERANCE = 1e-9
-"""Largest relative change of a row weight at which the reversible estimate has converged."""
-REVERSIBLE_STEPS = 200_000
+REVERSIBLE_TOLERANCE = 1e-10
+"""Largest step in the logarithm of a multiplier at which the reversible estimate has converged."""
+REVERSIBLE_STEPS = 500
+LARGEST_STEP = 1.0
+"""Longer Newton steps are shortened to this."""
 CLIPPED_SHARE = 0.05
 """Share of an escape rate that may be clipped from negative off-diagonal rates of a matrix logarithm."""
 
@@ -78,31 +80,44 @@ def transition_matrix(counts: np.ndarray, *, reversible: bool = False) -> np.nda
 
 
 def reversible_weights(counts: np.ndarray) -> np.ndarray:
-    """Return the symmetric weights x_ij = pi_i T_ij of the reversible maximum-likelihood chain.
+    """Return the symmetric weights x_ij ~ pi_i T_ij of the reversible maximum-likelihood chain.
 
-    Fixed point of x_ij = (c_ij + c_ji) / (c_i / x_i + c_j / x_j) (Bowman et al. 2009,
-    https://doi.org/10.1063/1.3216567; Prinz et al. 2011, https://doi.org/10.1063/1.3565032, eq. 26).
+    The maximum has x_ij = (c_ij + c_ji) / (l_i + l_j) with sum_j (c_ij + c_ji) l_i / (l_i + l_j) = c_i
+    (Trendelkamp-Schroer et al. 2015, https://doi.org/10.1063/1.4934536). That is the likelihood equation of
+    a Bradley-Terry model in which leaving i for j counts as a win of i; it is concave in ln l, has one
+    solution exactly when the counts are strongly connected, and Newton's method finds it in a few steps.
+
+    Parameters
+    ----------
+    counts : (..., n, n) array
+        Strongly connected.
 
     Raises
     ------
     UserError
         If the iteration does not converge.
     """
-    both = counts + np.swapaxes(counts, -1, -2)
-    rows = counts.sum(axis=-1)
-    weights = both.sum(axis=-1) / both.sum(axis=(-2, -1))[..., None]
+    n = counts.shape[-1]
+    off = np.where(np.eye(n, dtype=bool), 0.0, counts)
+    games, wins = off + np.swapaxes(off, -1, -2), off.sum(axis=-1)
+    strength = np.zeros(counts.shape[:-1])  # ln l; that of the last state is fixed at zero
     for _ in range(REVERSIBLE_STEPS):
-        ratio = rows / weights
-        new = (both / (ratio[..., :, None] + ratio[..., None, :])).sum(axis=-1)
-        new /= new.sum(axis=-1, keepdims=True)
-        change = np.abs(new / weights - 1.0).max()
-        weights = new
-        if change < REVERSIBLE_TOLERANCE:
-            ratio = rows / weights
-            return both / (ratio[..., :, None] + ratio[..., None, :])
+        odds = np.exp(np.clip(strength[..., None, :] - strength[..., :, None], -500.0, 500.0))
+        chance = 1.0 / (1.0 + odds)
+        slope = wins - (games * chance).sum(axis=-1)
+        spread = games * chance * (1.0 - chance)
+        curvature = -spread
+        curvature[..., np.arange(n), np.arange(n)] += spread.sum(axis=-1)
+        step = np.linalg.solve(curvature[..., :-1, :-1], slope[..., :-1, None])[..., 0]
+        largest = np.abs(step).max(axis=-1, initial=0.0)
+        strength[..., :-1] += step * np.minimum(1.0, LARGEST_STEP / np.maximum(largest, 1e-300))[..., None]
+        if largest.max(initial=0.0) < REVERSIBLE_TOLERANCE:
+            multiplier = np.exp(strength)
+            both = counts + np.swapaxes(counts, -1, -2)
+            return both / (multiplier[..., :, None] + multiplier[..., None, :])
     raise UserError(
-        f"the reversible estimate did not converge (relative change {change:.1e}); states are hardly "
-        "connected: set kinetics.reversible to false, or sample longer"
+        f"the reversible estimate did not converge (last step {largest.max():.1e}): states are hardly "
+        "connected; set kinetics.reversible to false, or sample longer"
     )
 
 
