@@ -18,6 +18,9 @@ log = logging.getLogger("getsei")
 
 FIT_SAMPLE = 20_000
 N_BINS = 60
+ORDER_STEP = 0.1
+"""Mean numbers of neighbours closer than this are the same for the order of the states."""
+
 LABEL_BLOCK = 1 << 16
 
 
@@ -220,15 +223,24 @@ def label_all(vectors: np.ndarray, space: clustering.Space, clusterer: clusterin
 
 
 def by_mobile_neighbours(labels: np.ndarray, data: Data, mobile: Sequence[str]) -> np.ndarray:
-    """Renumber (n_ions, n_frames) clusters by falling mean number of mobile neighbours."""
-    columns = [data.elements.index(symbol) for symbol in mobile]
-    neighbours = data.coordination[..., columns].sum(-1).T
-    size = np.bincount(labels.ravel())
-    sums = np.bincount(labels.ravel(), weights=neighbours.ravel().astype(float))
-    mean = np.divide(sums, size, out=np.full(len(size), -np.inf), where=size > 0)
-    rank = np.empty(len(mean), dtype=np.int64)
-    rank[np.argsort(-mean, kind="stable")] = np.arange(len(mean))
+    """Renumber (n_ions, n_frames) clusters by falling number of mobile neighbours.
+
+    States that hardly differ in it follow by rising number of anions, so that the order does not hang on
+    the seed of the clustering.
+    """
+    n_mobile = _means(labels, data, mobile)
+    n_anions = _means(labels, data, chemistry.anions_among(data.elements))
+    rank = np.empty(len(n_mobile), dtype=np.int64)
+    rank[np.lexsort((n_anions, -np.round(n_mobile / ORDER_STEP)))] = np.arange(len(n_mobile))
     return rank[labels].astype(np.int8)
+
+
+def _means(labels: np.ndarray, data: Data, symbols: Sequence[str]) -> np.ndarray:
+    """Return the mean number of neighbours of some elements by cluster; empty clusters have none."""
+    columns = [data.elements.index(symbol) for symbol in symbols]
+    neighbours = data.coordination[..., columns].sum(-1).T
+    sums = np.bincount(labels.ravel(), weights=neighbours.ravel().astype(float))
+    return sums / np.maximum(np.bincount(labels.ravel()), 1)
 
 
 def drop_empty(raw: np.ndarray, cleaned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

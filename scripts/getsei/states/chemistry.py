@@ -235,7 +235,7 @@ def _name(anions: dict[str, float], decimals: int) -> str:
     if sum(anions.values()) < METAL_MAX_ANIONS:
         return "metal-like"
     ordered = sorted(anions, key=lambda element: (-anions[element], element))
-    smallest = 0.5 if decimals == 0 else 0.05
+    smallest = 0.5 if decimals == 0 else 0.15
     shown = [element for element in ordered if anions[element] >= smallest] or ordered[:1]
     if decimals == 0:
         return "".join(f"{element}{max(1, round(anions[element]))}" for element in shown)

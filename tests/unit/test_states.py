@@ -1,0 +1,364 @@
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+import synthetic
+from getsei import records
+from getsei.contrastive import training
+from getsei.errors import UserError
+from getsei.records import UNASSIGNED
+from getsei.states import assignment, chemistry, choice, cleaning, clustering, gates, tables
+
+WHOLE = np.array([[0, 12]])
+ELEMENTS = ["Li", "Cl", "P", "S"]
+
+
+def blobs(n_clusters=3, per_cluster=150, apart=6.0, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = apart * np.eye(6)[:n_clusters]  # all equally far from one another
+    labels = np.repeat(np.arange(n_clusters), per_cluster)
+    return centres[labels] + rng.normal(size=(len(labels), 6)), labels
+
+
+# --- label cleaning
+
+
+@pytest.mark.parametrize(
+    ("before", "dwell", "after"),
+    [
+        ("000000000000", 3, "000000000000"),
+        ("000010000000", 3, "000000000000"),  # a spike is removed
+        ("000011110000", 3, "000011110000"),  # a visit is kept, switched at its first frame
+        ("000012211110", 3, "000000011111"),  # what lies between two cores belongs to the first
+        ("120000011111", 3, "000000011111"),  # before the first core: that core
+        ("010101010101", 3, "------------"),  # no core at all
+        ("000---000111", 3, "000000000111"),
+        ("0101-1010101", 1, "010111010101"),
+    ],
+)
+def test_dwell_filter(before, dwell, after):
+    def parse(text):
+        return np.array([[UNASSIGNED if c == "-" else int(c) for c in text]], dtype=np.int8)
+
+    np.testing.assert_array_equal(cleaning.dwell_filter(parse(before), WHOLE, dwell), parse(after))
+
+
+def test_dwell_filter_carries_nothing_across_segments_or_ions():
+    labels = np.array([[0, 0, 0, 1, 1, 1, 0, 1, 2, 2, 2, 2], [3, 3, 3, 4, 4, 4, 5, 5, 5, 5, 5, 5]])
+    cleaned = cleaning.dwell_filter(labels, np.array([[0, 5], [5, 12]]), 3)
+    assert cleaned.dtype == np.int8
+    assert cleaned.tolist() == [[0] * 5 + [2] * 7, [3] * 5 + [5] * 7]
+
+
+def test_dwell_filter_equals_its_definition_on_random_labels():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, size=(6, 80))
+    labels = np.where(rng.random(labels.shape) < 0.6, np.roll(labels, 1, axis=1), labels)
+    segments = np.array([[0, 30], [30, 80]])
+    expected = np.full(labels.shape, UNASSIGNED)
+    for ion in range(6):
+        for start, stop in segments:
+            cores = []
+            frame = start
+            while frame < stop:
+                end = frame
+                while end < stop and labels[ion, end] == labels[ion, frame]:
+                    end += 1
+                if end - frame >= 2:
+                    cores.append((frame, labels[ion, frame]))
+                frame = end
+            for number, (frame, state) in enumerate(cores):
+                expected[ion, (frame if number else start) : stop] = state
+    np.testing.assert_array_equal(cleaning.dwell_filter(labels, segments, 2), expected)
+
+
+def test_rates_of_change_and_return():
+    labels = np.array([[0, 0, 1, 0, 0, 2, 2, 2, 2, 2, 2, 0]])
+    assert cleaning.change_rate(labels, WHOLE) == pytest.approx(4 / 11)
+    # Changes 0-1, 1-0 and 0-2 can be judged; only the first is undone within two frames.
+    assert cleaning.return_rate(labels, WHOLE) == pytest.approx(1 / 3)
+    assert cleaning.change_rate(labels, np.array([[0, 2], [2, 3], [3, 5], [5, 11]])) == 0.0
+    assert cleaning.return_rate(labels, np.array([[0, 3]])) == 0.0
+
+
+# --- chemistry
+
+
+def test_shell_cutoffs_come_from_the_run_where_it_shows_a_minimum():
+    record = synthetic.environments(20, 40, seed=1).environments
+    cutoffs = chemistry.shell_cutoffs([record], "Li", ELEMENTS)
+    assert list(cutoffs) == ["Li-Li", "Li-Cl", "Li-P", "Li-S"]
+    assert 2.9 < cutoffs["Li-S"] < 3.6  # between the shells at 2.5 and 4.2 Å
+    assert 2.8 < cutoffs["Li-P"] < 3.3  # between 2.5 and 3.6 Å
+
+
+def test_first_minimum_must_be_clear_and_in_reach():
+    r = np.linspace(0.05, 5.0, 100)
+    two = np.exp(-(((r - 2.5) / 0.2) ** 2)) + 0.8 * np.exp(-(((r - 4.0) / 0.3) ** 2))
+    found = chemistry.first_minimum(r, two, 2.8, 3.9)
+    assert found == pytest.approx(3.15, abs=0.25)
+    assert chemistry.first_minimum(r, np.exp(-(((r - 4.0) / 0.3) ** 2)), 2.8, 3.9) is None
+    assert chemistry.first_minimum(r, 1.0 + 0.01 * np.sin(20 * r), 2.8, 3.9) is None
+
+
+def test_fallback_cutoffs():
+    assert chemistry.fallback_cutoff("Li", "O") == 2.6
+    assert 3.2 < chemistry.fallback_cutoff("Na", "S") < 3.8  # Na-S bonds are 2.8-2.9 Å
+
+
+def test_surroundings_count_shells_and_density():
+    truth = synthetic.environments(10, 8, seed=4, noise_A=0.02)
+    found = chemistry.surroundings(truth.environments, ELEMENTS, [3.4, 3.2, 3.0, 3.2], ["Li"])
+    kind = truth.labels.T
+    chlorine = np.array([0, 0, 1, 0, 4, 0])
+    assert np.mean(found.coordination[..., 1] == chlorine[kind]) > 0.95
+    assert set(found.coordination[..., 2][kind == 5].tolist()) == {0}  # P of a thiophosphate is no neighbour
+    volume = 4 / 3 * np.pi * 0.5**3
+    lithium = np.array([14, 8, 6, 5, 4, 2])[kind]
+    np.testing.assert_allclose(found.density * volume, lithium + 1, atol=1.01)
+
+
+def test_names_say_what_surrounds_an_ion():
+    #                 Li   Cl   P    S
+    coordination = np.array(
+        [[11.0, 0.1, 0.1, 0.2], [7.0, 0.0, 0.2, 4.1], [4.0, 1.0, 0.0, 2.6], [3.0, 0.4, 0.4, 0.4]]
+    )
+    assert chemistry.name_states(coordination, ELEMENTS, ["Li"], 6.0) == [
+        "metal-like",
+        "S4 Li-rich",
+        "S3Cl1",
+        "Cl1",
+    ]
+
+
+def test_names_are_unique_and_true_without_any_metal():
+    same = np.array([[4.0, 0.9, 0.0, 3.1], [3.5, 0.9, 0.0, 3.0], [3.5, 0.5, 0.0, 3.0], [3.5, 0.5, 0.0, 3.0]])
+    names = chemistry.name_states(same, ELEMENTS, ["Li"], 3.9)
+    assert len(set(names)) == 4
+    assert names[0] == "S3Cl1 Li4.0"
+    assert not any("metal" in name for name in names)
+    oxide = chemistry.name_states(np.array([[2.0, 4.2, 1.0]]), ["Na", "O", "Zr"], ["Na"], 2.0)
+    assert oxide == ["O4"]
+
+
+def test_z_profile_sums_to_one_over_assigned_environments():
+    labels = np.array([0, 0, 1, UNASSIGNED])
+    profile = chemistry.z_profile(labels, np.array([0.5, 1.5, 1.5, 0.5]), np.array([0.0, 1.0, 2.0]), 2)
+    np.testing.assert_allclose(profile, [[1 / 3, 1 / 3], [0.0, 1 / 3]])
+
+
+# --- clustering and choice
+
+
+@pytest.mark.parametrize("method", ["kmeans", "gmm", "ward"])
+def test_methods_find_separate_clusters(method):
+    points, truth = blobs()
+    clusterer = clustering.fit(points, 3, method, seed=1)
+    labels = clustering.predict(clusterer, points)
+    pairs = {(int(a), int(b)) for a, b in zip(labels, truth, strict=True)}
+    assert len(pairs) == 3
+    assert clustering.silhouette(points, labels) > 0.6
+
+
+def test_null_is_below_real_clusters_and_equal_to_a_blob():
+    points, _ = blobs()
+    labels = clustering.predict(clustering.fit(points, 3, "kmeans", 1), points)
+    assert clustering.silhouette(points, labels) - clustering.null_silhouette(points, 3, "kmeans", 1) > 0.3
+    blob = np.random.default_rng(0).normal(size=(600, 4))
+    labels = clustering.predict(clustering.fit(blob, 3, "kmeans", 1), blob)
+    excess = clustering.silhouette(blob, labels) - clustering.null_silhouette(blob, 3, "kmeans", 1)
+    assert abs(excess) < 0.05
+
+
+def test_space_ignores_length_and_keeps_distances():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(200, 6))
+    space = clustering.fit_space(vectors)
+    np.testing.assert_allclose(space(vectors), space(3.0 * vectors), atol=1e-6)
+    unit = clustering.unit_length(vectors)
+    projected = space(vectors)
+    expected = np.linalg.norm(unit[0] - unit[1])
+    assert np.linalg.norm(projected[0] - projected[1]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("n_clusters", [3, 5])
+def test_auto_finds_the_number_of_clusters(n_clusters):
+    points, _ = blobs(n_clusters, apart=8.0, seed=2)
+    rng = np.random.default_rng(1)
+    order = rng.permutation(len(points))
+    third = len(points) // 3
+    samples = choice.Samples(points[order], points[order[: 2 * third]], points[order[2 * third :]])
+    found = choice.choose(samples, "auto", "kmeans", seed=1)
+    assert found.taken.n_states == n_clusters
+    assert found.taken.sound
+    assert "chosen from the data" in found.note
+    assert [candidate.n_states for candidate in found.candidates] == list(range(2, 11))
+
+
+def test_configured_number_is_kept_and_the_preferred_one_is_told():
+    points, _ = blobs(3)
+    found = choice.choose(choice.Samples(points, points, points[:0]), 5, "kmeans", seed=1)
+    assert found.taken.n_states == 5
+    assert "5 states as configured" in found.note
+    assert "prefer 3" in found.note
+    assert np.isnan(found.taken.silhouette_held_out)
+
+
+def test_unsound_candidates_come_last():
+    def candidate(k, excess, ari=0.9, smallest=0.1):
+        return choice.Candidate(k, 0.2 + excess, np.nan, 0.2, ari, smallest)
+
+    best = choice.preferred(
+        [candidate(3, 0.3), candidate(4, 0.6, ari=0.5), candidate(5, 0.7, smallest=0.001)]
+    )
+    assert best.n_states == 3
+    assert choice.preferred([candidate(4, 0.6, ari=0.5), candidate(5, 0.7, ari=0.5)]).n_states == 5
+
+
+def test_a_collapsed_embedding_is_refused():
+    with pytest.raises(UserError, match="collapsed"):
+        clustering.fit(np.zeros((100, 4)), 6, "kmeans", 1)
+    with pytest.raises(UserError, match="kmeans, gmm or ward"):
+        clustering.fit(blobs()[0], 3, "dbscan", 1)
+
+
+def test_features_with_too_few_values_have_no_silhouette():
+    assert np.isnan(clustering.feature_silhouette(np.ones((50, 3)), 2, "kmeans", 1))
+
+
+# --- gates
+
+
+def test_explained_variance_of_perfect_and_useless_states():
+    coordination = np.array([[4, 0, 1], [4, 0, 2], [0, 0, 1], [0, 0, 2]] * 10)
+    perfect = gates.explained_variance(np.array([0, 0, 1, 1] * 10), coordination, ["S", "O", "Cl"])
+    assert perfect == {"S": 1.0, "Cl": 0.0}  # O does not vary: nothing to explain
+    assert gates.explained_variance(np.zeros(40, dtype=int), coordination, ["S", "O", "Cl"])["S"] == 0.0
+
+
+def test_gates_fail_where_they_should():
+    good = {"effective_rank": 4.0, "mean_cosine": 0.1, "truncated_neighbours": 0.0}
+    good |= {"final_loss": 4.0, "chance_loss": 6.2}
+    still = gates.Cleaning(0.05, 0.04, 0.1, 0.02)
+    candidate = choice.Candidate(6, 0.6, 0.55, 0.2, 0.95, 0.05)
+    table = gates.collect(candidate, gates.Baselines(0.25, 0.4), good, {"S": 0.8}, still)
+    assert all(row["passed"] for row in table)
+    collapsed = good | {"effective_rank": 1.0, "mean_cosine": 0.9, "final_loss": 6.2}
+    poor = choice.Candidate(6, 0.57, 0.3, 0.48, 0.5, 0.001)
+    wild = gates.Cleaning(0.6, 0.3, 0.7, 0.5)
+    table = gates.collect(poor, gates.Baselines(0.7, float("nan")), collapsed, {"S": 0.1}, wild)
+    passed = [row["name"] for row in table if row["passed"]]
+    assert passed == ["silhouette", "truncated neighbours"]
+    assert not any("coordination numbers" in row["name"] for row in table)
+    assert not gates.at_least("x", float("nan"), 0.0, "")["passed"]
+
+
+# --- the whole room
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return synthetic.environments(n_ions=40, n_frames=80, seed=3)
+
+
+@pytest.fixture(scope="module")
+def embedding(truth):
+    settings = training.TrainingSettings(
+        "moments", "nt_xent", 0.5, 2, 0.15, 0.1, 0.1, 80, 64, 16, 0.005, 0.2, 1
+    )
+    return training.train([truth.environments], settings)[0]
+
+
+SETTINGS = assignment.StateSettings(n_states=6, method="kmeans", dwell_frames=2, sample=600, seed=1)
+
+
+@pytest.fixture(scope="module")
+def states(truth, embedding):
+    return assignment.assign(embedding, [truth.environments], SETTINGS)
+
+
+def test_states_are_complete_and_consistent(states):
+    assert states.labels.shape == states.raw_labels.shape == (40, 80)
+    assert states.labels.dtype == np.int8
+    assert states.population.sum() == pytest.approx(1.0)
+    assert states.z_profile.sum() == pytest.approx(1.0)
+    for state in range(states.n_states):
+        share = np.mean(states.labels == state) / np.mean(states.labels != UNASSIGNED)
+        assert states.population[state] == pytest.approx(share)
+    lithium = states.coordination[:, states.elements.index("Li")]
+    # Ordered by the raw labels, described by the cleaned ones.
+    assert np.all(np.diff(lithium) < 0.3)
+    assert states.elements[0] == "Li"
+    assert states.anions == ["Cl", "P", "S"]
+    assert len(set(states.names)) == states.n_states
+    assert states.ion_coordination.shape == (40, 4)
+    assert states.region_names == ["metal", "electrolyte"]
+    assert len(states.projection) == len(states.projection_labels) == 600
+
+
+def test_z_profile_lies_where_the_ions_are(truth, states):
+    middle = 0.5 * (states.z_edges[1:] + states.z_edges[:-1])
+    mean_z = states.z_profile @ middle / states.z_profile.sum(1)
+    for state in range(states.n_states):
+        ions, frames = np.nonzero(states.labels == state)
+        assert mean_z[state] == pytest.approx(truth.environments.positions[frames, ions, 2].mean(), abs=0.5)
+
+
+def test_same_seed_same_states_and_a_round_trip(truth, embedding, states, tmp_path):
+    again = assignment.assign(embedding, [truth.environments], SETTINGS)
+    np.testing.assert_array_equal(again.labels, states.labels)
+    states.save(tmp_path / "states.h5")
+    loaded = records.States.load(tmp_path / "states.h5")
+    assert loaded.names == states.names
+    assert loaded.gates == states.gates
+
+
+def test_tables_carry_units_numbers_and_intervals(states, tmp_path):
+    rows = tables.state_rows(states)
+    tables.write_csv(rows, tmp_path / "states.csv")
+    with (tmp_path / "states.csv").open(encoding="utf-8") as handle:
+        read = list(csv.DictReader(handle))
+    assert [row["name"] for row in read] == states.names
+    assert sum(int(row["n_environments"]) for row in read) == int((states.labels >= 0).sum())
+    for row in read:
+        assert float(row["population_low"]) <= float(row["population"]) <= float(row["population_high"])
+    assert {"mobile_density_per_nm3", "most_frequent_z_A", "coordination_S_sd"} <= set(read[0])
+    tables.write_csv(states.gates, tmp_path / "gates.csv")
+    assert (
+        (tmp_path / "gates.csv").read_text(encoding="utf-8").startswith("name,value,limit,passed,meaning\n")
+    )
+
+
+def test_order_falls_with_mobile_and_then_rises_with_anion_neighbours():
+    coordination = np.array([[[2, 3], [5, 4], [5, 1], [9, 0]]], dtype=np.uint8)
+    flat = np.zeros((1, 4))
+    data = assignment.Data(coordination, flat, flat, flat, ["Li", "S"], {})
+    labels = np.array([[0], [1], [2], [3]])
+    assert assignment.by_mobile_neighbours(labels, data, ["Li"]).ravel().tolist() == [3, 2, 1, 0]
+
+
+def test_a_state_nobody_stays_in_is_dropped():
+    raw = np.array([[0, 0, 0, 1, 2, 2, 2, 2]], dtype=np.int8)
+    cleaned = cleaning.dwell_filter(raw, np.array([[0, 8]]), 3)
+    raw, cleaned = assignment.drop_empty(raw, cleaned)
+    assert cleaned.tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
+    assert raw.tolist() == [[0, 0, 0, UNASSIGNED, 1, 1, 1, 1]]
+    with pytest.raises(UserError, match="dwell_frames"):
+        assignment.drop_empty(raw, np.full_like(raw, UNASSIGNED))
+
+
+def test_environments_of_another_run_are_refused(truth, embedding):
+    other = synthetic.environments(n_ions=12, n_frames=80, seed=3).environments
+    with pytest.raises(UserError, match="run train_gcl again"):
+        assignment.assign(embedding, [other], SETTINGS)
+
+
+def test_replicas_are_gathered_as_further_ions(truth):
+    other = synthetic.environments(n_ions=5, n_frames=90, seed=8).environments
+    data = assignment.gather([truth.environments, other], 80)
+    assert data.coordination.shape == (80, 45, 4)
+    np.testing.assert_array_equal(data.positions[:, 40:], other.positions[:80])
+    shifted = dataclasses.replace(other, positions=other.positions + np.float32(26.0))
+    high = assignment.gather([shifted], 90).heights
+    np.testing.assert_allclose(high, other.positions[..., 2] % 26.0, atol=1e-3)
