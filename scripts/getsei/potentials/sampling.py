@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import spglib
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.data import covalent_radii
 from ase.geometry import cell_to_cellpar
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 from ase.neighborlist import neighbor_list
 from ase.optimize import FIRE
 
@@ -109,18 +110,31 @@ def pushed_apart(atoms: Atoms, ratio: float, sweeps: int = 200) -> Atoms:
     return copy
 
 
+def primitive(atoms: Atoms) -> Atoms:
+    """Return the primitive cell of a crystal (same composition, fewer atoms)."""
+    found = spglib.find_primitive((atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers), symprec=1e-3)
+    if found is None:
+        return atoms.copy()
+    cell, scaled, numbers = found
+    return Atoms(numbers, scaled_positions=scaled, cell=cell, pbc=True)
+
+
 def melt(symbols: list[str], cell: np.ndarray, rng: np.random.Generator, ratio: float = 0.85) -> Atoms:
     """Return atoms thrown at random into a cell (rows in Å) and pushed apart."""
     scaled = rng.random((len(symbols), 3))
     return pushed_apart(Atoms(symbols, scaled_positions=scaled, cell=cell, pbc=True), ratio)
 
 
-def mixture(electrolyte: Atoms, metal: Atoms, n_metal: int, rng: np.random.Generator, share: float = 1.0) -> Atoms:
-    """Return a random mixture of a share of an electrolyte cell and `n_metal` metal atoms at the summed volume."""
+def mixture(
+    electrolyte: Atoms, metal: Atoms, n_metal: int, rng: np.random.Generator, share: float = 1.0
+) -> Atoms:
+    """Mix a share of an electrolyte cell and `n_metal` metal atoms at random, at the summed volume."""
     symbols = rng.permutation(electrolyte.get_chemical_symbols())[: round(share * len(electrolyte))]
     volume = share * electrolyte.get_volume() + n_metal * metal.get_volume() / len(metal)
     edge = volume ** (1 / 3)
-    return melt([*symbols.tolist(), *[metal.get_chemical_symbols()[0]] * n_metal], np.eye(3) * edge, rng, 0.95)
+    return melt(
+        [*symbols.tolist(), *[metal.get_chemical_symbols()[0]] * n_metal], np.eye(3) * edge, rng, 0.95
+    )
 
 
 def molten_interface(electrolyte: Atoms, metal: Atoms, thickness_A: float, rng: np.random.Generator) -> Atoms:
@@ -203,12 +217,13 @@ def follow(
             if count in (plan.relax_steps // 4, plan.relax_steps):
                 yield tagged(walker, kind, trajectory, taken)
                 taken += 1
-    MaxwellBoltzmannDistribution(walker, temperature_K=plan.temperature_K, rng=rng)
+    thermalize_momenta(walker, temperature_K=plan.temperature_K, rng=rng)
     dynamics = Langevin(
         walker,
         plan.timestep_fs * units.fs,
         temperature_K=plan.temperature_K,
         friction=LANGEVIN_FRICTION_per_fs / units.fs,
+        fixcm=False,
         rng=rng,
     )
     for _ in range(plan.steps // plan.every):

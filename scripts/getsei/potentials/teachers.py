@@ -20,8 +20,9 @@ from getsei.errors import UserError
 
 log = logging.getLogger("getsei")
 
-LABELLING_BATCH = 8
-"""Frames per evaluation: enough to hide the overhead of a call, few enough to stay below 1 GB."""
+LABELLING_ATOMS = 120
+"""Atoms per evaluation: CHGNet's angle graph takes some 15 MB per atom while forces are computed."""
+REPORT_EVERY_s = 20.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Chgnet:
         from pymatgen.io.ase import AseAtomsAdaptor
 
         structures = [AseAtomsAdaptor.get_structure(bare(frame)) for frame in frames]
-        found = self._model.predict_structure(structures, task="efs", batch_size=LABELLING_BATCH)
+        found = self._model.predict_structure(structures, task="efs", batch_size=len(structures))
         found = [found] if isinstance(found, Mapping) else found
         return [
             Label(
@@ -138,8 +139,8 @@ def load(spec: str | Mapping[str, Any]) -> Teacher:
         return Chgnet()
     if not isinstance(spec, Mapping) or "calculator" not in spec:
         raise UserError(
-            f"potential_training.teacher: {spec!r} is neither 'chgnet' nor a mapping with the key 'calculator' "
-            "(the import path of an ASE calculator, such as ase.calculators.emt.EMT)"
+            f"potential_training.teacher: {spec!r} is neither 'chgnet' nor a mapping with the key "
+            "'calculator' (the import path of an ASE calculator, such as ase.calculators.emt.EMT)"
         )
     path = str(spec["calculator"])
     module, _, attribute = path.rpartition(".")
@@ -168,15 +169,15 @@ def to_voigt(tensor: np.ndarray) -> np.ndarray:
     return np.array([tensor[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))])
 
 
-def label_all(teacher: Teacher, frames: list[Atoms], batch: int = LABELLING_BATCH) -> list[Label]:
+def label_all(teacher: Teacher, frames: list[Atoms], batch_atoms: int = LABELLING_ATOMS) -> list[Label]:
     """Label frames in batches, smallest first, and log the pace.
 
     Parameters
     ----------
     teacher : Teacher
     frames : list of ase.Atoms
-    batch : int
-        Frames per call.
+    batch_atoms : int
+        Atoms per call; a larger frame is a batch of its own.
 
     Returns
     -------
@@ -184,17 +185,20 @@ def label_all(teacher: Teacher, frames: list[Atoms], batch: int = LABELLING_BATC
         In the order of `frames`.
     """
     order = sorted(range(len(frames)), key=lambda index: len(frames[index]))
-    labels: list[Label | None] = [None] * len(frames)
-    started = time.perf_counter()
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        for index, label in zip(chosen, teacher.label([frames[i] for i in chosen]), strict=True):
-            labels[index] = label
-        done = start + len(chosen)
-        if (start // batch) % 10 == 9:
-            pace = (time.perf_counter() - started) / done
-            log.info("labelled %d of %d frames, %.2f s each, %.0f s to go", done, len(order), pace, pace * (len(order) - done))
-    return [label for label in labels if label is not None]
+    labels: dict[int, Label] = {}
+    started = reported = time.perf_counter()
+    while len(labels) < len(order):
+        chosen = [order[len(labels)]]
+        for index in order[len(labels) + 1 :]:
+            if sum(len(frames[i]) for i in [*chosen, index]) > batch_atoms:
+                break
+            chosen.append(index)
+        labels |= dict(zip(chosen, teacher.label([frames[i] for i in chosen]), strict=True))
+        now = time.perf_counter()
+        if now - reported > REPORT_EVERY_s:
+            reported = now
+            log.info("labelled %d of %d frames in %.0f s", len(labels), len(order), now - started)
+    return [labels[index] for index in range(len(frames))]
 
 
 def elements_of(frames: Iterable[Atoms]) -> set[str]:

@@ -1,0 +1,234 @@
+"""The frames a potential is trained on: which crystals, which disturbances, and how they are split."""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.io import read, write
+
+from getsei.errors import UserError
+from getsei.potentials import sampling
+from getsei.potentials.teachers import Label
+from getsei.structures import crystals, ordering
+
+log = logging.getLogger("getsei")
+
+ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
+"""Names under which mace-torch looks for labels."""
+
+MAX_FORCE_eV_per_A = 20.0
+"""A teacher is not trained for, and not to be trusted on, forces beyond this."""
+MIN_CONTACT_RATIO = 0.65
+"""Below this share of the sum of covalent radii CHGNet is attractive (measured on pair scans)."""
+VALIDATION_SHARE, TEST_SHARE = 0.06, 0.10
+MIN_ATOMS = 24
+LARGE_CELL = 100
+"""Labelling costs more than it teaches in cells beyond this many atoms."""
+MIXTURE_ATOMS = 50
+MIXTURE_METAL = (15, 45)
+AMPLITUDES_A = ((0.04, 0.08), (0.07, 0.15), (0.10, 0.22), (0.15, 0.30))
+"""Displacements of the framework and of lithium."""
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Crystals that the data set covers, by name: electrolytes, the metal, expected products."""
+
+    electrolytes: tuple[str, ...]
+    metal: str
+    products: tuple[str, ...]
+    orderings: int = 3
+
+
+def cell_of(name: str, seed: int) -> Atoms:
+    """Return an ordered cell of a crystal; a disordered one is drawn anew for every seed."""
+    atoms = ordering.order(crystals.load(name), seed=1 + 100 * seed, draws=2).atoms
+    return sampling.primitive(atoms) if len(atoms) > LARGE_CELL else atoms
+
+
+def crystal_frames(materials: Materials, per_amplitude: int, seed: int) -> Iterator[Atoms]:
+    """Yield displaced and strained cells of every crystal, and close contacts.
+
+    Parameters
+    ----------
+    materials : Materials
+    per_amplitude : int
+        Frames for each cell and each amplitude of `AMPLITUDES_A`.
+    seed : int
+    """
+    rng = np.random.default_rng([seed, 1])
+    for name in (*materials.electrolytes, materials.metal, *materials.products):
+        # An ordered electrolyte is the same cell each time, but deserves as many frames as a disordered one.
+        for number in range(materials.orderings if name in materials.electrolytes else 1):
+            base = sampling.small_supercell(cell_of(name, number), MIN_ATOMS)
+            for amplitude, mobile in AMPLITUDES_A:
+                for copy in range(per_amplitude):
+                    frame = sampling.displaced(base, rng, amplitude, mobile, 0.04)
+                    # Displacements are independent draws: each frame is a trajectory of its own.
+                    label = f"{name}-{number}-displaced-{amplitude}-{copy}"
+                    yield sampling.tagged(frame, "displaced crystal", label, 0)
+            for copy in range(per_amplitude):
+                frame = sampling.displaced(base, rng, 0.05, 0.1, 0.02)
+                frame = sampling.close_contact(frame, rng, MIN_CONTACT_RATIO + 0.02, 0.9)
+                yield sampling.tagged(frame, "close contact", f"{name}-{number}-contact-{copy}", 0)
+
+
+def teacher_dynamics(
+    materials: Materials, calculator: Calculator, plan: sampling.Dynamics, seed: int
+) -> Iterator[Atoms]:
+    """Yield frames of short hot dynamics of the teacher: random mixtures, molten interfaces, the melt."""
+    rng = np.random.default_rng([seed, 2])
+    metal = cell_of(materials.metal, 0)
+    for name in materials.electrolytes:
+        electrolyte = cell_of(name, 0)
+        share = min(1.0, 60 / len(electrolyte))
+        for number, n_metal in enumerate((10, 30, 60)):
+            frame = sampling.mixture(electrolyte, metal, n_metal, rng, share)
+            tag = f"{name}-mixture-{number}"
+            yield from sampling.follow(frame, calculator, plan, "mixture", tag, seed + number)
+        frame = sampling.molten_interface(electrolyte, metal, 8.0, rng)
+        tag = f"{name}-molten-interface"
+        yield from sampling.follow(frame, calculator, plan, "molten interface", tag, seed)
+    bulk = sampling.small_supercell(metal, 48)
+    frame = sampling.melt(bulk.get_chemical_symbols(), bulk.cell[:] * 1.01, rng, 1.0)
+    yield from sampling.follow(frame, calculator, plan, "molten metal", f"{materials.metal}-melt", seed)
+
+
+def mixture_starts(materials: Materials, number: int, seed: int) -> list[tuple[str, Atoms]]:
+    """Return random mixtures of every electrolyte with little, some and much metal."""
+    rng = np.random.default_rng([seed, 4, number])
+    metal = cell_of(materials.metal, 0)
+    starts = []
+    for name in materials.electrolytes:
+        electrolyte = cell_of(name, number)
+        share = min(1.0, MIXTURE_ATOMS / len(electrolyte))
+        for n_metal in MIXTURE_METAL:
+            frame = sampling.mixture(electrolyte, metal, n_metal, rng, share)
+            starts.append((f"{name}-mixture-{n_metal}", frame))
+    return starts
+
+
+def on_policy(
+    starts: Sequence[tuple[str, Atoms]],
+    calculators: Sequence[Calculator],
+    plans: Sequence[sampling.Dynamics],
+    kind: str,
+    round_number: int,
+    seed: int,
+) -> Iterator[Atoms]:
+    """Yield frames of the student's own dynamics, for the teacher to correct.
+
+    Parameters
+    ----------
+    starts : sequence of (name, ase.Atoms)
+    calculators : sequence of ase calculators
+        One per start: an evaluator may be tied to its atoms.
+    plans : sequence of Dynamics
+        Each start follows each plan.
+    kind : str
+    round_number, seed : int
+    """
+    for (name, atoms), calculator in zip(starts, calculators, strict=True):
+        for number, plan in enumerate(plans):
+            tag = f"{name}-round{round_number}-{number}"
+            yield from sampling.follow(atoms, calculator, plan, kind, tag, seed + 10 * round_number + number)
+
+
+def with_label(frame: Atoms, label: Label) -> Atoms:
+    """Return a copy of the frame that carries its label for mace-torch."""
+    copy = frame.copy()
+    copy.info[ENERGY] = label.energy
+    copy.info[STRESS] = label.stress
+    copy.arrays[FORCES] = label.forces
+    return copy
+
+
+def usable(frames: Sequence[Atoms], labels: Sequence[Label]) -> tuple[list[Atoms], Counter[str]]:
+    """Keep the frames on which the teacher means something.
+
+    Returns
+    -------
+    kept : list of ase.Atoms
+        Labelled.
+    dropped : Counter
+        Reason to number of frames.
+    """
+    kept, dropped = [], Counter[str]()
+    for frame, label in zip(frames, labels, strict=True):
+        values = (label.energy, label.forces, label.stress)
+        if not all(np.isfinite(value).all() for value in values):
+            dropped["label not finite"] += 1
+        elif np.linalg.norm(label.forces, axis=1).max() > MAX_FORCE_eV_per_A:
+            dropped[f"force above {MAX_FORCE_eV_per_A} eV/Å"] += 1
+        elif sampling.contact_ratio(frame) < MIN_CONTACT_RATIO:
+            dropped[f"contact below {MIN_CONTACT_RATIO} of the covalent radii"] += 1
+        else:
+            kept.append(with_label(frame, label))
+    return kept, dropped
+
+
+def unique(frames: Sequence[Atoms], decimals: int = 2) -> list[Atoms]:
+    """Drop frames whose sorted pair distances repeat those of an earlier frame to 10^-decimals Å."""
+    seen: set[bytes] = set()
+    kept = []
+    for frame in frames:
+        key = hashlib.sha256(np.sort(frame.numbers).tobytes())
+        key.update(np.round(frame.cell.cellpar(), decimals).tobytes())
+        key.update(np.round(np.sort(frame.get_all_distances(mic=True)[0]), decimals).tobytes())
+        if key.digest() not in seen:
+            seen.add(key.digest())
+            kept.append(frame)
+    return kept
+
+
+def part(frame: Atoms) -> str:
+    """Say whether a frame belongs to ``train``, ``validation`` or ``test``.
+
+    The trajectory decides, by a hash of its name, so that no trajectory is ever in two parts and a
+    trajectory added later moves none of the others.
+    """
+    digest = hashlib.sha256(str(frame.info["trajectory"]).encode()).digest()
+    fraction = int.from_bytes(digest[:8], "big") / 2**64
+    if fraction < TEST_SHARE:
+        return "test"
+    return "validation" if fraction < TEST_SHARE + VALIDATION_SHARE else "train"
+
+
+def split(frames: Sequence[Atoms]) -> dict[str, list[Atoms]]:
+    """Return the frames of each part, by whole trajectories."""
+    parts: dict[str, list[Atoms]] = {"train": [], "validation": [], "test": []}
+    for frame in frames:
+        parts[part(frame)].append(frame)
+    return parts
+
+
+def load(path: str | Path) -> list[Atoms]:
+    """Read frames from an extxyz file.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, empty or unreadable.
+    """
+    try:
+        frames = read(path, ":", format="extxyz")
+    except (OSError, ValueError, StopIteration) as error:
+        raise UserError(f"{path}: not a readable extxyz file ({error})") from error
+    if not frames:
+        raise UserError(f"{path}: holds no frame")
+    return list(frames)
+
+
+def save(path: str | Path, frames: Sequence[Atoms]) -> None:
+    """Write frames to an extxyz file, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    write(partial, list(frames), format="extxyz")
+    partial.replace(path)

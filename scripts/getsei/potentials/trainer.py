@@ -1,0 +1,7 @@
+"""Run mace-torch's trainer: `python -m getsei.potentials.trainer`, arguments as for `mace_run_train`."""
+
+import mace  # noqa: F401  (allows the unpickling that e3nn does at import)
+from mace.cli.run_train import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Training of a small MACE model by mace-torch, in a process of its own."""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase import Atoms
+
+from getsei.errors import UserError
+from getsei.potentials import dataset
+
+log = logging.getLogger("getsei")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of the model: the class that the compiled evaluator understands.
+
+    Attributes
+    ----------
+    channels : int
+        Scalar features per atom.
+    interactions : int
+        Message-passing layers.
+    max_ell : int
+        Highest spherical harmonic.
+    correlation : int
+        Body order of a message minus one.
+    cutoff_A : float
+    mean_neighbours : float
+        Divides the messages. Stated, not measured, so that it is the same in every round.
+    """
+
+    channels: int = 32
+    interactions: int = 2
+    max_ell: int = 2
+    correlation: int = 2
+    cutoff_A: float = 5.0
+    mean_neighbours: float = 30.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Epochs of this round.
+    learning_rate, decay : float
+        Rate at the start of this round and its factor per epoch.
+    energy_weight, forces_weight, stress_weight : float
+    batch_size : int
+    """
+
+    epochs: int
+    learning_rate: float = 0.01
+    decay: float = 0.95
+    energy_weight: float = 1.0
+    forces_weight: float = 10.0
+    stress_weight: float = 10.0
+    batch_size: int = 2
+
+
+def command(
+    folder: Path,
+    name: str,
+    architecture: Architecture,
+    schedule: Schedule,
+    seed: int,
+    device: str,
+) -> list[str]:
+    """Return the command line of mace-torch's trainer."""
+    arguments = {
+        "name": name,
+        "work_dir": str(folder),
+        "train_file": str(folder / "train.extxyz"),
+        "valid_file": str(folder / "validation.extxyz"),
+        "energy_key": dataset.ENERGY,
+        "forces_key": dataset.FORCES,
+        "stress_key": dataset.STRESS,
+        "E0s": "average",
+        "model": "MACE",
+        "hidden_irreps": f"{architecture.channels}x0e",
+        "num_interactions": architecture.interactions,
+        "max_ell": architecture.max_ell,
+        "correlation": architecture.correlation,
+        "MLP_irreps": "16x0e",
+        "num_radial_basis": 8,
+        "r_max": architecture.cutoff_A,
+        "compute_avg_num_neighbors": False,
+        "avg_num_neighbors": architecture.mean_neighbours,
+        "loss": "universal",
+        "energy_weight": schedule.energy_weight,
+        "forces_weight": schedule.forces_weight,
+        "stress_weight": schedule.stress_weight,
+        "compute_stress": True,
+        "lr": schedule.learning_rate,
+        "scheduler": "ExponentialLR",
+        "lr_scheduler_gamma": schedule.decay,
+        "batch_size": schedule.batch_size,
+        "valid_batch_size": 8,
+        "max_num_epochs": schedule.epochs,
+        "patience": 1000,
+        "eval_interval": 1,
+        "clip_grad": 10,
+        "ema_decay": 0.99,
+        "weight_decay": 1e-8,
+        "default_dtype": "float32",
+        "device": device,
+        "seed": seed,
+        "num_workers": 0,
+        "plot": False,
+        "error_table": "PerAtomRMSE",
+    }
+    flags = [
+        "--pair_repulsion",
+        "--amsgrad",
+        "--ema",
+        "--restart_latest",
+        # The last epoch counts, not the best on a small validation part.
+        "--save_all_checkpoints",
+        "--save_cpu",
+    ]
+    words = [f"--{key}={value}" for key, value in arguments.items()]
+    return [sys.executable, "-m", "getsei.potentials.trainer", *words, *flags]
+
+
+def checkpoints_of(folder: Path) -> list[Path]:
+    """Return the checkpoints of a training, oldest first."""
+    found = (folder / "checkpoints").glob("*_epoch-*.pt")
+    return sorted(found, key=lambda path: int(path.stem.rsplit("-", 1)[1].split("_")[0]))
+
+
+def hand_over(start: Path, folder: Path, schedule: Schedule) -> None:
+    """Make the last checkpoint of one training the first of another, with the schedule of the latter.
+
+    Weights, mean energies per element and the moments of the optimiser are kept. The learning rate begins
+    anew, and the stored decay is replaced: mace-torch would otherwise go on with those of the checkpoint.
+
+    Raises
+    ------
+    UserError
+        If the earlier training left no checkpoint.
+    """
+    import torch
+
+    found = checkpoints_of(start)
+    if not found:
+        raise UserError(f"{start}: no checkpoint to go on from; train the round before again")
+    state = torch.load(found[-1], map_location="cpu", weights_only=False)
+    for group in state["optimizer"]["param_groups"]:
+        group["lr"] = group["initial_lr"] = schedule.learning_rate
+    groups = len(state["optimizer"]["param_groups"])
+    state["lr_scheduler"].update(
+        gamma=schedule.decay,
+        base_lrs=[schedule.learning_rate] * groups,
+        _last_lr=[schedule.learning_rate] * groups,
+        last_epoch=0,
+    )
+    target = folder / "checkpoints"
+    target.mkdir(parents=True)
+    torch.save(state, target / re.sub(r"_epoch-\d+.*\.pt$", "_epoch-0.pt", found[-1].name))
+
+
+def train(
+    frames: dict[str, Sequence[Atoms]],
+    folder: Path,
+    output: Path,
+    *,
+    architecture: Architecture,
+    schedule: Schedule,
+    seed: int,
+    device: str = "cpu",
+    start: Path | None = None,
+) -> Path:
+    """Train, resuming from the last checkpoint in `folder` if there is one.
+
+    Parameters
+    ----------
+    frames : dict
+        Labelled frames of the parts ``train`` and ``validation``.
+    folder : Path
+        Working folder; kept between attempts, so that a killed training goes on.
+    output : Path
+        Where the trained model goes.
+    architecture : Architecture
+    schedule : Schedule
+    seed : int
+    device : str
+    start : Path, optional
+        Working folder of an earlier training of the same architecture and elements, from whose last
+        checkpoint this one goes on.
+
+    Returns
+    -------
+    Path
+        The trained model.
+
+    Raises
+    ------
+    UserError
+        If a part is empty or the training fails; the message names its log.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("train", "validation"):
+        if not frames[name]:
+            raise UserError(f"the {name} part of the data set is empty; sample more trajectories")
+        dataset.save(folder / f"{name}.extxyz", frames[name])
+    if start is not None and not (folder / "checkpoints").exists():
+        hand_over(start, folder, schedule)
+    words = command(folder, "student", architecture, schedule, seed, device)
+    journal = folder / "training.log"
+    scripts = str(Path(__file__).resolve().parents[2])
+    with journal.open("a", encoding="utf-8") as handle:
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"},
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            handle.write(line)
+            if "Epoch" in line:
+                log.info("%s", re.sub(r"^.*INFO: ", "", line.strip()))
+    if process.wait() != 0:
+        raise UserError(f"the training of the potential failed; its log is {journal}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / "student.model", output)
+    return output
