@@ -6,7 +6,7 @@ leaks; how far an ion moves between frames depends on its state. Everything is d
 
 import numpy as np
 from getsei import records
-from getsei.kinetics import koopman
+from getsei.kinetics import koopman, reactive_flux
 
 FRAME_PS = 0.1
 LENGTH_A = 40.0
@@ -175,80 +175,11 @@ def model(states, lag_ps=0.5, draws=100):
     return koopman.fit(states, cfg)
 
 
-def estimate(value, unit, n=40, supported=True, note=""):
-    return records.Estimate(value, 0.8 * value, 1.2 * value, unit, n, supported, note).as_dict()
-
-
 def flux(states, fitted, supported=True):
-    """Transition path theory from the first to the last state of the made-up chain."""
-    k = len(fitted.names)
-    inner = np.arange(1, k - 1)
-    forward = np.zeros(k)
-    forward[-1] = 1
-    matrix = np.eye(k - 2) - fitted.operator[np.ix_(inner, inner)]
-    forward[inner] = np.linalg.solve(matrix, fitted.operator[inner, -1])
-    weight = fitted.stationary[:, None] * fitted.operator
-    gross = weight * (1 - forward)[:, None] * forward[None] / (fitted.lag_ps / 1000)
-    np.fill_diagonal(gross, 0)
-    net = np.maximum(0, gross - gross.T)
-    total = float(net[0].sum())
-    straight = list(range(k))
-    paths = [
-        {
-            "states": straight,
-            "flux": 0.7 * total,
-            "share": 0.7,
-            "low": 0.5,
-            "high": 0.85,
-            "probability": 0.98,
-        },
-        {
-            "states": [0, *range(2, k)],
-            "flux": 0.2 * total,
-            "share": 0.2,
-            "low": 0.1,
-            "high": 0.3,
-            "probability": 0.8,
-        },
-    ]
-    estimates = {
-        "total_flux": estimate(total, "1/(ion ns)"),
-        "mfpt": estimate(1000 / total, "ps"),
-        "pathway_diversity": estimate(1.9, "1"),
-    }
-    if not supported:
-        why = "3 source-to-target passages observed, 10 needed"
-        estimates = {
-            key: {**e, "value": None, "low": None, "high": None, "supported": False, "note": why}
-            for key, e in estimates.items()
-        }
-    through = np.minimum(1, net.sum(0) / total)
-    return records.ReactiveFlux(
-        forward_committor=forward,
-        backward_committor=1 - forward,
-        net_flux=net,
-        net_flux_low=0.7 * net,
-        net_flux_high=1.3 * net,
-        gross_flux=gross,
-        edge_events=fitted.events,
-        throughput=_spread(through),
-        active=fitted.active,
-        source=[0],
-        target=[k - 1],
-        source_rule="made up: the first state",
-        target_rule="made up: the last state",
-        names=list(fitted.names),
-        pathways=paths,
-        bottleneck={"from": k // 2 - 1, "to": k // 2, "flux": float(net[k // 2 - 1, k // 2]), "share": 0.8},
-        estimates=estimates,
-        checks=[{"name": "conservation", "passed": True, "value": 1e-16, "limit": 1e-10}],
-        supported=supported,
-        note="" if supported else "3 source-to-target passages observed, 10 needed",
-        lag_ps=fitted.lag_ps,
-        frame_interval_ps=FRAME_PS,
-        n_ions=len(states.labels),
-        provenance={},
-    )
+    """Reactive flux from the first to the last state; without support, source and target are the same."""
+    target = states.n_states - 1 if supported else 0
+    cfg = {"source": [0], "target": [target], "path_fraction": 0.99}
+    return reactive_flux.analyse(states, fitted, cfg)
 
 
 def embedding(states, dimensions=4, seed=0):

@@ -1,5 +1,8 @@
 """Resampling of ions and rank correlation."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from scipy import stats
 
@@ -7,6 +10,12 @@ from getsei.records import Estimate
 
 MIN_FOR_CORRELATION = 10
 """Fewest ions, and fewest different values among them, that a correlation is given for."""
+
+
+def estimate_of(row: Mapping[str, Any]) -> Estimate:
+    """Return a stored number as an Estimate, with NaN where it holds None; further keys are left out."""
+    value, low, high = (np.nan if row[key] is None else float(row[key]) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, row["unit"], int(row["n"]), bool(row["supported"]), row["note"])
 
 
 def resampling_weights(n: int, draws: int, seed: int) -> np.ndarray:

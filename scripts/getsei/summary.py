@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from getsei import composition
+from getsei import composition, statistics
 from getsei.provenance import versions
 from getsei.records import (
     Embedding,
@@ -76,7 +76,7 @@ def summarise(system: str, inputs: Inputs) -> dict[str, Any]:
         **_sampling(inputs),
         **_states(states, inputs.embedding),
         **_kinetics(inputs.koopman),
-        **{key: dict(value) for key, value in flux.estimates.items()},
+        **{key: statistics.estimate_of(value).as_dict() for key, value in flux.estimates.items()},
         **_by_state(states, transport),
         **{k: v for k, v in transport.estimates.items() if k.split("/")[0] in ("diffusion", "exponent")},
         **{f"correlation/{key}": value for key, value in transport.correlations.items()},
@@ -122,13 +122,12 @@ def _label(row: Mapping[str, Any]) -> str:
 
 
 def _role(state: int, flux: ReactiveFlux) -> str:
-    active = {int(s): i for i, s in enumerate(flux.active)}
-    index = active.get(state)
-    if index is None:
+    found = np.flatnonzero(flux.active == state)
+    if not len(found):
         return "dropped"
-    if index in flux.source:
+    if found[0] in flux.source:
         return "source"
-    return "target" if index in flux.target else "intermediate"
+    return "target" if found[0] in flux.target else "intermediate"
 
 
 def _sampling(inputs: Inputs) -> dict[str, Any]:
@@ -263,13 +262,7 @@ def headline(summary: Mapping[str, Any], key: str) -> Estimate:
     row = summary["numbers"].get(key)
     if row is None:
         return Estimate(np.nan, np.nan, np.nan, "1", 0, False, "not in the summary")
-    return Estimate(
-        *(np.nan if row[part] is None else float(row[part]) for part in ("value", "low", "high")),
-        row["unit"],
-        int(row["n"]),
-        bool(row["supported"]),
-        row["note"],
-    )
+    return statistics.estimate_of(row)
 
 
 def plain(value: Any) -> Any:

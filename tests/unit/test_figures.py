@@ -1,0 +1,172 @@
+"""Figures are drawn whole, are the same every time, and say what the sampling does not support."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import records_factory as factory
+from getsei import summary, transport
+from getsei.figures import compare, dynamics, kinetics, pathways, states, style
+from getsei.figures import transport as transport_figure
+
+LONG = "a name of a state that goes on and on, Li-rich S3.5Cl1.5-coordinated, near the metal"
+
+
+@pytest.fixture(scope="module")
+def system():
+    return factory.system(n_ions=30, n_frames=120)
+
+
+@pytest.fixture(scope="module")
+def measured(system):
+    return transport.measure(
+        system["states"], system["koopman"], [system["trajectory"]], [system["environments"]], 1.0, 60, 1
+    )
+
+
+@pytest.fixture(scope="module")
+def summarised(system, measured):
+    inputs = summary.Inputs(
+        [system["trajectory"]],
+        [system["environments"]],
+        system["embedding"],
+        system["states"],
+        system["koopman"],
+        system["flux"],
+        measured,
+    )
+    return summary.plain(summary.summarise("li6ps5cl", inputs))
+
+
+def texts(figure):
+    """Return every text of a figure, one per line."""
+    found = [t.get_text() for axes in figure.axes for t in axes.texts]
+    found += [axes.get_title(loc) for axes in figure.axes for loc in ("left", "center")]
+    found += [t.get_text() for t in figure.texts]
+    return "\n".join(found)
+
+
+def outside(figure):
+    """Return the texts that stick out of the page by more than a point."""
+    figure.draw_without_rendering()
+    page = figure.bbox
+    found = []
+    for axes in figure.axes:
+        low, high = sorted(axes.get_ylim())
+        ticks = [t.label1 for t in axes.yaxis.get_major_ticks() if low <= t.get_loc() <= high]
+        for item in [*axes.texts, axes.title, axes.xaxis.label, axes.yaxis.label, *ticks]:
+            if not item.get_visible() or not item.get_text().strip():
+                continue
+            box = item.get_window_extent()
+            if box.x0 < page.x0 - 1 or box.x1 > page.x1 + 1 or box.y0 < page.y0 - 1 or box.y1 > page.y1 + 1:
+                found.append(item.get_text())
+    return found
+
+
+def draw(name, system, measured, summarised):
+    if name == "dynamics":
+        return dynamics.figure(system["trajectory"], ["Li"], "li6ps5cl")
+    if name == "states":
+        return states.figure(system["states"], "li6ps5cl")
+    if name == "kinetics":
+        return kinetics.figure(system["koopman"], "li6ps5cl")
+    if name == "pathways":
+        return pathways.figure(system["flux"], system["koopman"], "li6ps5cl")
+    if name == "transport":
+        return transport_figure.figure(measured, "li6ps5cl")
+    return compare.figure([summarised] * 2)
+
+
+@pytest.mark.parametrize("name", ["dynamics", "states", "kinetics", "pathways", "transport", "compare"])
+def test_figure_fits_its_page_and_has_units(name, system, measured, summarised):
+    figure = draw(name, system, measured, summarised)
+    assert outside(figure) == []
+    assert figure.get_figwidth() <= style.TWO_COLUMNS_IN
+    labels = " ".join(axes.get_xlabel() + " " + axes.get_ylabel() for axes in figure.axes)
+    assert "(" in labels
+    if name != "pathways":
+        assert "n = " in texts(figure) or "n = " in str(
+            [t.get_text() for a in figure.axes if a.get_legend() for t in a.get_legend().get_texts()]
+        )
+
+
+def test_same_figure_same_bytes(system, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DPI", 50)  # fewer pixels, the same marks
+    for turn in ("one", "two"):
+        figure = pathways.figure(system["flux"], system["koopman"], "li6ps5cl")
+        style.save(figure, tmp_path / f"{turn}.png", tmp_path / f"{turn}.svg")
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+    assert not list(tmp_path.glob(".*.part"))
+    assert b"dc:date" not in (tmp_path / "one.svg").read_bytes()
+
+
+def test_unsupported_flux_says_so(system):
+    nothing = factory.flux(system["states"], system["koopman"], supported=False)
+    figure = pathways.figure(nothing, system["koopman"], "li6ps5cl")
+    assert "no reactive flux" in texts(figure)
+    assert "share" in texts(figure)
+
+
+def test_flux_with_numbers_but_without_support_is_marked(system):
+    weak = dataclasses.replace(system["flux"], supported=False, note="weakest step seen 2 times")
+    shown = texts(pathways.figure(weak, system["koopman"], "li6ps5cl"))
+    assert "not supported" in shown
+    assert "weakest step seen 2 times" in shown.replace("\n", " ")
+
+
+def test_unsupported_mobility_is_named_not_drawn(system):
+    known = system["states"]
+    labels = np.where(known.labels == 5, 4, known.labels)
+    rare = transport.measure(
+        dataclasses.replace(known, labels=labels),
+        system["koopman"],
+        [system["trajectory"]],
+        [system["environments"]],
+        1.0,
+        60,
+        1,
+    )
+    assert "not supported" in texts(transport_figure.figure(rare, "li6ps5cl"))
+
+
+def test_missing_numbers_are_marked_in_the_comparison(summarised):
+    numbers = {
+        key: {**row, "supported": False, "value": None, "low": None, "high": None}
+        for key, row in summarised["numbers"].items()
+    }
+    shown = texts(compare.figure([summarised, {**summarised, "system": "other", "numbers": numbers}]))
+    assert "not supported" in shown
+
+
+@pytest.mark.parametrize("n_states", [2, 10])
+def test_other_numbers_of_states_and_long_names(n_states):
+    other = factory.system(n_states=n_states, n_ions=30, n_frames=100, framework=("La", "Zr", "O", "O"))
+    long_names = [f"{LONG} {number}" for number in range(n_states)]
+    renamed = dataclasses.replace(other["states"], names=long_names)
+    fitted = dataclasses.replace(other["koopman"], names=[long_names[s] for s in other["koopman"].active])
+    flux = dataclasses.replace(other["flux"], names=fitted.names)
+    for figure in (
+        states.figure(renamed, "system"),
+        kinetics.figure(fitted, "system"),
+        pathways.figure(flux, fitted, "system"),
+    ):
+        assert outside(figure) == []
+
+
+def test_colours_differ_and_do_not_depend_on_the_figure():
+    colours = [style.state_colour(state) for state in range(16)]
+    assert len(set(colours)) == 16
+    assert style.element_colour("Y") == style.element_colour("Y")
+    assert style.element_colour("Li") != style.element_colour("S")
+
+
+def test_modal_map_finds_the_majority(system):
+    known = system["states"]
+    labels = np.zeros_like(known.labels)
+    labels[:, 60:] = 3
+    grid, times, edges = states.modal_map(dataclasses.replace(known, labels=labels))
+    assert grid.shape == (len(times) - 1, len(edges) - 1)
+    assert set(np.unique(grid[:59])) <= {-1, 0}
+    assert set(np.unique(grid[61:])) <= {-1, 3}
+    assert times[-1] == pytest.approx(12.0)

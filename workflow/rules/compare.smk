@@ -1,0 +1,68 @@
+rule summarise_system:
+    input:
+        trajectories=of_replicas(
+            "<results>/{system}/{replica}/trajectory/trajectory.h5"
+        ),
+        environments=of_replicas(
+            "<results>/{system}/{replica}/environments/environments.h5"
+        ),
+        embedding="<results>/{system}/gcl/embedding.h5",
+        states="<results>/{system}/states/states.h5",
+        koopman="<results>/{system}/kinetics/koopman.h5",
+        flux="<results>/{system}/kinetics/flux.h5",
+        transport="<results>/{system}/transport/transport.h5",
+    output:
+        summary="<results>/{system}/summary.json",
+    log:
+        "<logs>/{system}/summarise_system.log",
+    benchmark:
+        "<benchmarks>/{system}/summarise_system.tsv"
+    conda:
+        "../../envs/summarise_system.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="10m",
+    params:
+        code=code_digest("summarise_system.py"),
+    script:
+        "../../scripts/summarise_system.py"
+
+
+rule compare_systems:
+    input:
+        summaries=expand("<results>/{system}/summary.json", system=SYSTEMS),
+    output:
+        table=report(
+            "<results>/compare/systems.csv",
+            caption="../report/compare_table.rst",
+            category="Comparison",
+            labels={"system": "all", "result": "all numbers"},
+        ),
+        claims=report(
+            "<results>/compare/claims.csv",
+            caption="../report/compare_claims.rst",
+            category="Comparison",
+            labels={"system": "all", "result": "claims"},
+        ),
+        png=report(
+            "<results>/compare/systems.png",
+            caption="../report/compare_systems.rst",
+            category="Comparison",
+            labels={"system": "all", "result": "figure"},
+        ),
+        svg="<results>/compare/systems.svg",
+    log:
+        "<logs>/compare_systems.log",
+    benchmark:
+        "<benchmarks>/compare_systems.tsv"
+    conda:
+        "../../envs/compare_systems.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        code=code_digest("compare_systems.py"),
+    script:
+        "../../scripts/compare_systems.py"
