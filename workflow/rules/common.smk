@@ -20,6 +20,7 @@ def resolved_systems():
 
 
 SYSTEMS = resolved_systems()
+FIGURES = ("dynamics", "states", "kinetics", "pathways", "transport")
 
 
 pathvars:
@@ -41,7 +42,9 @@ def replicas(system):
 
 def of_replicas(pattern):
     """Return an input function that expands `pattern` over the replicas of a system."""
-    return lambda wildcards: expand(pattern, system=wildcards.system, replica=replicas(wildcards.system))
+    return lambda wildcards: expand(
+        pattern, system=wildcards.system, replica=replicas(wildcards.system)
+    )
 
 
 def final_targets():
@@ -49,6 +52,9 @@ def final_targets():
     return [
         "<results>/compare/systems.csv",
         *expand("<results>/{system}/summary.json", system=SYSTEMS),
+        *expand(
+            "<results>/{system}/figures/{figure}.png", system=SYSTEMS, figure=FIGURES
+        ),
     ]
 
 
@@ -66,7 +72,9 @@ def evaluation_options(wildcards):
 def crystal_files(wildcards):
     """Return the crystal files that the interface of a system is built from."""
     interface = SYSTEMS[wildcards.system]["interface"]
-    return [f"config/structures/{interface[key]}.yaml" for key in ("electrolyte", "metal")]
+    return [
+        f"config/structures/{interface[key]}.yaml" for key in ("electrolyte", "metal")
+    ]
 
 
 def segment_parameters(wildcards):
@@ -77,10 +85,17 @@ def segment_parameters(wildcards):
 def previous_restart(wildcards):
     """Return the restart file a segment goes on from; none for the first."""
     name = protocol.previous(SYSTEMS[wildcards.system]["md"], wildcards.segment)
-    return f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.restart" if name else []
+    return (
+        f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.restart"
+        if name
+        else []
+    )
 
 
 def segment_files(wildcards):
     """Return the frames of all segments of a run, in order."""
     names = protocol.names(SYSTEMS[wildcards.system]["md"])
-    return [f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.h5" for name in names]
+    return [
+        f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.h5"
+        for name in names
+    ]
