@@ -193,3 +193,25 @@ def test_rare_edge_supports_no_flux():
     assert not found.supported
     assert found.note
     assert found.estimates["total_flux"]["value"] is None
+
+
+def test_flicker_shows_in_the_sensitivity_to_the_dwell(states, model):
+    rng = np.random.default_rng(0)
+    labels = np.asarray(states.labels)
+    raw = np.where(rng.random(labels.shape) < 0.05, rng.integers(0, 6, labels.shape), labels).astype(np.int8)
+    found = reactive_flux.analyse(changed(states, raw_labels=raw), model, examples.ENDPOINTS)
+    rows = {check["name"]: check for check in found.checks}
+    at = {dwell: rows[f"total flux at a dwell of {dwell} frames, 1/(ion ns)"]["value"] for dwell in (1, 3)}
+    assert at[1] > 1.3 * at[3]
+    assert not rows["total flux at a dwell of 1 frames, 1/(ion ns)"]["passed"]
+
+
+def test_changing_window_is_said_beside_the_flux():
+    changed_chain = examples.SIX_STATES.copy()
+    changed_chain[2] = [0.1, 0.1, 0.4, 0.2, 0.1, 0.1]
+    labels = np.hstack(
+        [examples.sample(chain, 80, 300, seed=8) for chain in (examples.SIX_STATES, changed_chain)]
+    )
+    moving = examples.states_of(labels, 6)
+    found = reactive_flux.analyse(moving, koopman.fit(moving, examples.SETTINGS), examples.ENDPOINTS)
+    assert "not stationary" in found.note

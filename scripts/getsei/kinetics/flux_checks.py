@@ -9,12 +9,15 @@ from getsei.kinetics import bootstrap, chains, checks, connected, counting, orac
 from getsei.kinetics.endpoints import Endpoint
 from getsei.kinetics.sampled_flux import Sampled
 from getsei.records import Estimate, KoopmanModel, States
+from getsei.states import cleaning
 from getsei.units import PS_PER_NS
 
 ORACLE_TOLERANCE = 1e-10
 DOMINANT_PROBABILITY = 0.5
-LAG_TOLERANCE = 0.25
-"""Relative change of the flux with the lag above which the lag matters."""
+SENSITIVITY = 0.25
+"""Relative change of the flux with lag or dwell above which the choice of it matters."""
+DWELLS = (1, 3, 5)
+"""Shortest visits, in frames, that are compared."""
 
 
 def count_passages(states: States, model: KoopmanModel, source: Endpoint, target: Endpoint) -> Estimate:
@@ -95,29 +98,58 @@ def passages(estimates: Mapping[str, Estimate]) -> list[dict[str, Any]]:
     ]
 
 
+def _total_flux(labels: np.ndarray, states: States, model: KoopmanModel, sampled: Sampled, lag: int) -> float:
+    """Return the total flux in 1/(ion ns) of labels at a lag in frames; NaN where they are not connected."""
+    pairs = counting.pair_counts(labels, states.segments, lag, states.n_states).sum(axis=(0, 1))
+    counts = connected.restricted(pairs, model.active)
+    if not chains.strongly_connected(counts) or (counts.sum(axis=1) == 0).any():
+        return np.nan
+    reversible = bool(model.provenance["settings"]["reversible"])
+    operator = chains.transition_matrix(counts, reversible=reversible)
+    flux = transition_paths.reactive_flux(operator, sampled.source, sampled.target)
+    return float(flux.total) * PS_PER_NS / (lag * model.frame_interval_ps)
+
+
+def _sensitivity(name: str, value: float, reference: float, meaning: str) -> dict[str, Any]:
+    passed = bool(abs(value / reference - 1.0) <= SENSITIVITY)
+    return checks.row(f"total flux {name}, 1/(ion ns)", value, reference, passed=passed, meaning=meaning)
+
+
 def other_lags(states: States, model: KoopmanModel, sampled: Sampled) -> list[dict[str, Any]]:
-    """Tell how the total flux depends on the lag."""
-    rows = []
+    """Tell how the total flux depends on the lag; NaN where the states are not connected."""
     reference = float(sampled.flux.total) * PS_PER_NS / model.lag_ps
-    for lag_ps in model.scan_lags:
-        lag = round(lag_ps / model.frame_interval_ps)
-        pairs = counting.pair_counts(states.labels, states.segments, lag, states.n_states).sum(axis=(0, 1))
-        counts = connected.restricted(pairs, model.active)
-        if not chains.strongly_connected(counts):
-            continue
-        operator = chains.transition_matrix(
-            counts, reversible=bool(model.provenance["settings"]["reversible"])
+    meaning = (
+        f"Passes within {SENSITIVITY:.0%} of the flux at {model.lag_ps:g} ps; a trend means memory, or "
+        "returns within the lag."
+    )
+    lags = [round(lag_ps / model.frame_interval_ps) for lag_ps in model.scan_lags]
+    return [
+        _sensitivity(
+            f"at a lag of {lag * model.frame_interval_ps:g} ps",
+            _total_flux(states.labels, states, model, sampled, lag),
+            reference,
+            meaning,
         )
-        flux = transition_paths.reactive_flux(operator, sampled.source, sampled.target)
-        value = float(flux.total) * PS_PER_NS / lag_ps
-        rows.append(
-            checks.row(
-                f"total flux at a lag of {lag_ps:g} ps, 1/(ion ns)",
-                value,
-                reference,
-                passed=abs(value / reference - 1.0) <= LAG_TOLERANCE,
-                meaning=f"Passes within {LAG_TOLERANCE:.0%} of the flux at {model.lag_ps:g} ps; a trend "
-                "means memory, or returns within the lag.",
-            )
+        for lag in lags
+    ]
+
+
+def other_dwells(states: States, model: KoopmanModel, sampled: Sampled) -> list[dict[str, Any]]:
+    """Tell how the total flux depends on the shortest visit that counts."""
+    reference = float(sampled.flux.total) * PS_PER_NS / model.lag_ps
+    meaning = (
+        f"Passes within {SENSITIVITY:.0%} of the flux at a dwell of {states.dwell_frames} frames. Short "
+        "dwells let errors of the labels count as hops, long ones swallow short visits."
+    )
+    lag = round(model.lag_ps / model.frame_interval_ps)
+    return [
+        _sensitivity(
+            f"at a dwell of {dwell} frames",
+            _total_flux(
+                cleaning.dwell_filter(states.raw_labels, states.segments, dwell), states, model, sampled, lag
+            ),
+            reference,
+            meaning,
         )
-    return rows
+        for dwell in DWELLS
+    ]

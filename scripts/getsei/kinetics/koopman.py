@@ -109,6 +109,9 @@ def fit(states: States, cfg: Mapping[str, Any]) -> KoopmanModel:
             check["limit"],
             "passed" if check["passed"] else "FAILED",
         )
+    moving = koopman_checks.not_stationary(model.checks)
+    if moving:
+        log.warning("%s", moving)
     return model
 
 

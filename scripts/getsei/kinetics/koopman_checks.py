@@ -14,6 +14,8 @@ MAX_CONDITION = 1e6
 MAX_EXCESS_RESIDUAL = 0.05
 MIN_HELD_OUT = 0.9
 INDICATOR_TOLERANCE = 1e-12
+HALVES = "half against half, chi-square p"
+DRIFT = "drift of populations between halves"
 
 
 def sampling(frames: np.ndarray, data: Counts, share: float) -> list[dict[str, Any]]:
@@ -52,7 +54,7 @@ def stationary_window(states: States, data: Counts, operator: np.ndarray) -> lis
     variation = stationarity.total_variation(populations / populations.sum(), operator)
     return [
         checks.row(
-            "half against half, chi-square p",
+            HALVES,
             test.p,
             stationarity.P_LIMIT,
             passed=bool(test.p >= stationarity.P_LIMIT),
@@ -60,7 +62,7 @@ def stationary_window(states: States, data: Counts, operator: np.ndarray) -> lis
             "freedom); below the limit the interphase is still changing.",
         ),
         checks.row(
-            "drift of populations between halves",
+            DRIFT,
             significant,
             stationarity.DRIFT_LIMIT,
             passed=significant <= stationarity.DRIFT_LIMIT,
@@ -180,3 +182,14 @@ def model(
             f"{validation.VAMP_FOLDS} fits.",
         ),
     ]
+
+
+def not_stationary(rows: list[dict[str, Any]]) -> str:
+    """Return a sentence that says that the window is not stationary; "" if no check says so."""
+    failed = [row["name"] for row in rows if row["name"] in (HALVES, DRIFT) and not row["passed"]]
+    if not failed:
+        return ""
+    return (
+        f"the window is not stationary ({'; '.join(failed)}): rates and fluxes are averages over an "
+        "interphase that still changes, not equilibrium values"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from getsei import provenance
-from getsei.kinetics import bootstrap, endpoints, flux_checks, flux_pathways, sampled_flux
+from getsei.kinetics import bootstrap, endpoints, flux_checks, flux_pathways, koopman_checks, sampled_flux
 from getsei.kinetics.endpoints import Endpoint
 from getsei.kinetics.sampled_flux import Sampled
 from getsei.records import Estimate, KoopmanModel, ReactiveFlux, States
@@ -78,9 +78,10 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
             *flux_checks.theory(model, sampled, paths),
             *flux_checks.passages(estimates),
             *flux_checks.other_lags(states, model, sampled),
+            *flux_checks.other_dwells(states, model, sampled),
         ],
         supported=supported,
-        note=note,
+        note="; ".join(filter(None, [note, koopman_checks.not_stationary(model.checks)])),
         lag_ps=model.lag_ps,
         frame_interval_ps=model.frame_interval_ps,
         n_ions=len(states.labels),
