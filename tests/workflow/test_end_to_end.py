@@ -44,7 +44,9 @@ ESTIMATE_KEYS = {"value", "low", "high", "unit", "n", "supported"}
 
 
 def write(workflow, config):
-    (workflow.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    path = workflow.folder / "config/config.yaml"
+    training = yaml.safe_load(path.read_text())["potential_training"]
+    path.write_text(yaml.safe_dump({**config, "potential_training": training}))
 
 
 def test_from_structure_to_report(workflow):
