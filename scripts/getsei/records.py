@@ -317,7 +317,9 @@ class ReactiveFlux(Record):
     net_flux_low: np.ndarray = array("1/(ion ns)", "(n_active, n_active)")
     net_flux_high: np.ndarray = array("1/(ion ns)", "(n_active, n_active)")
     gross_flux: np.ndarray = array("1/(ion ns)", "(n_active, n_active)")
-    edge_events: np.ndarray = array("1", "(n_active, n_active) observed changes of state")
+    edge_events: np.ndarray = array(
+        "1", "(n_active, n_active) changes of state seen, directly or within the lag"
+    )
     throughput: np.ndarray = array(
         "1", "(n_active, 3) share of the flux through each state: value, low, high"
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from getsei import records
 from getsei.errors import UserError
-from getsei.kinetics import endpoints, koopman, reactive_flux, tables, transition_paths
+from getsei.kinetics import endpoints, koopman, reactive_flux, sampled_flux, tables, transition_paths
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # deeptime and PyEMMA predate this NumPy
@@ -215,3 +215,11 @@ def test_changing_window_is_said_beside_the_flux():
     moving = examples.states_of(labels, 6)
     found = reactive_flux.analyse(moving, koopman.fit(moving, examples.SETTINGS), examples.ENDPOINTS)
     assert "not stationary" in found.note
+
+
+def test_changes_within_the_lag_are_events(model):
+    seen = sampled_flux.edge_events(model)
+    assert (seen >= model.events).all()
+    assert (seen <= np.maximum(model.events, model.counts.sum(axis=0))).all()
+    np.testing.assert_array_equal(np.diagonal(seen), 0)
+    assert seen[0, 5] > model.events[0, 5] == 0  # no hop from A to F, but many passages within five frames

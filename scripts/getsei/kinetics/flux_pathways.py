@@ -26,13 +26,14 @@ def describe(
     listed = int(np.searchsorted(np.cumsum(whole.shares), fraction * (1.0 - 1e-9))) + 1
     drawn = [] if sampled.drawn is None else sampled.drawn.net[:PATH_RESAMPLES]
     resamples = [pathways.decompose(net, sampled.source, sampled.target) for net in drawn]
+    seen = sampled_flux.edge_events(model)
     rows = []
     for rank, (path, flux, share) in enumerate(
         zip(whole.paths[:listed], whole.fluxes, whole.shares, strict=False), start=1
     ):
         found = [dict(zip(one.paths, one.shares, strict=True)).get(path, 0.0) for one in resamples]
         low, high = bootstrap.interval(np.array(found))
-        events = [int(model.events[i, j]) for i, j in pairwise(path)]
+        events = [int(seen[i, j]) for i, j in pairwise(path)]
         narrow = pathways.weakest_edge(sampled.flux.net, path)
         first = np.mean([one.paths[:1] == (path,) for one in resamples]) if resamples else np.nan
         same = np.mean([one.paths[rank - 1 : rank] == (path,) for one in resamples]) if resamples else np.nan
@@ -142,6 +143,7 @@ def bottleneck(
     if paths:
         i, j = paths[0]["weakest_edge"]
         low, high = sampled.interval("net")
+        seen = sampled_flux.edge_events(model)
         found |= {
             "from": i,
             "to": j,
@@ -151,7 +153,7 @@ def bottleneck(
             "flux_high": _finite(high[i, j] * per_ns),
             "share": float(flux.net[i, j] / flux.total),
             "unit": "1/(ion ns)",
-            "events": int(model.events[i, j]),
-            "supported": bool(model.events[i, j] >= bootstrap.MIN_EVENTS),
+            "events": int(seen[i, j]),
+            "supported": bool(seen[i, j] >= bootstrap.MIN_EVENTS and np.isfinite(low[i, j])),
         }
     return found

@@ -61,7 +61,7 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
         net_flux_low=net_low * per_ns,
         net_flux_high=net_high * per_ns,
         gross_flux=flux.gross * per_ns,
-        edge_events=model.events,
+        edge_events=sampled_flux.edge_events(model),
         throughput=bootstrap.with_interval(
             throughput, np.zeros((0, len(throughput))) if drawn_share is None else drawn_share
         ),
@@ -121,10 +121,9 @@ def _support(model: KoopmanModel, paths: list[dict[str, Any]], sampled: Sampled)
     if not paths:
         return False, "no net flux between source and target"
     if paths[0]["events"] < bootstrap.MIN_EVENTS:
-        names = [model.names[state] for state in paths[0]["weakest_edge"]]
         return False, (
-            f"an edge of the widest pathway ({' to '.join(paths[0]['names'])}; weakest {' to '.join(names)}) "
-            f"was seen {paths[0]['events']} times; {bootstrap.MIN_EVENTS} are needed"
+            f"an edge of the widest pathway ({' to '.join(paths[0]['names'])}) was seen {paths[0]['events']} "
+            f"times; {bootstrap.MIN_EVENTS} are needed"
         )
     return True, ""
 
@@ -211,7 +210,7 @@ def _unsupported(
         net_flux_low=nothing,
         net_flux_high=nothing,
         gross_flux=nothing,
-        edge_events=model.events,
+        edge_events=sampled_flux.edge_events(model),
         throughput=np.full((n, 3), np.nan),
         active=model.active,
         source=sampled_flux.among_active(model, source),

@@ -45,6 +45,18 @@ def among_active(model: KoopmanModel, end: Endpoint) -> list[int]:
     return [index for index, state in enumerate(model.active) if int(state) in end.states]
 
 
+def edge_events(model: KoopmanModel) -> np.ndarray:
+    """Return how often each change of state was seen, (n_active, n_active): directly, or within the lag.
+
+    A change by way of a third state within the lag shows in the pairs, not from frame to frame. One change
+    lies in at most as many sliding pairs as the lag has frames, so pairs over frames is a lower bound.
+    """
+    frames = round(model.lag_ps / model.frame_interval_ps)
+    seen = np.maximum(model.events, model.counts.sum(axis=0) // frames)
+    np.fill_diagonal(seen, 0)
+    return seen
+
+
 def sample(states: States, model: KoopmanModel, source: Endpoint, target: Endpoint) -> Sampled:
     """Return the flux of the fitted model, and that of ions, replicas and blocks of time drawn again."""
     start, end = among_active(model, source), among_active(model, target)

@@ -182,7 +182,11 @@ def _flux_rows(flux: ReactiveFlux) -> Iterator[dict[str, Any]]:
             n = int(flux.edge_events[i, j])
             low, high = float(flux.net_flux_low[i, j]), float(flux.net_flux_high[i, j])
             enough = n >= bootstrap.MIN_EVENTS and bool(np.isfinite(low))
-            note = "n = changes of state" if enough else f"fewer than {bootstrap.MIN_EVENTS} events"
+            note = (
+                "n = changes of state, directly or within the lag"
+                if enough
+                else f"fewer than {bootstrap.MIN_EVENTS} events"
+            )
             for quantity, value, bounds in (
                 ("net flux", flux.net_flux[i, j], (low, high)),
                 ("gross flux", flux.gross_flux[i, j], (np.nan, np.nan)),
