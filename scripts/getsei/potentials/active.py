@@ -17,11 +17,24 @@ from ase.calculators.calculator import Calculator
 from getsei.potentials import dataset, evaluation, sampling
 from getsei.potentials.student import Student
 from getsei.potentials.teachers import Teacher
+from getsei.structures import crystals, interfaces
 
 MIN_BULK_ATOMS = 48
 METAL_SCALES = np.linspace(0.87, 1.15, 15)
 CRYSTAL_SCALES = np.linspace(0.94, 1.06, 7)
 """Factors of all lengths, relative to the published cells."""
+PRODUCT_ATOMS = 40
+INTERFACE = {
+    "miller": (0, 0, 1),
+    "electrolyte_thickness_A": 30.0,
+    "metal_thickness_A": 24.0,
+    "min_width_A": 8.5,
+    "max_strain": 0.06,
+    "gap_A": 2.5,
+    "ordering_draws": 8,
+    "min_mobile_distance_A": 2.2,
+}
+"""Interfaces that the student is followed on: those of the default systems."""
 METAL_LAYERS_A = (8.0, 12.0)
 """Thicknesses of the molten metal layer of the interfaces that are followed."""
 
@@ -72,12 +85,12 @@ def scaled(atoms: Atoms, scale: float, amplitude_A: float, rng: np.random.Genera
     return copy
 
 
-def volume_frames(crystals: dataset.Materials, seed: int) -> Iterator[Atoms]:
+def volume_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
     """Yield every crystal over a range of densities, so that the student learns its lattice constants."""
     rng = np.random.default_rng([seed, 4])
-    for name, atoms in metal_volumes(dataset.cell_of(crystals.metal, 0), rng):
-        yield sampling.tagged(atoms, "density", f"{crystals.metal}-density-{name}", 0)
-    for name in (*crystals.electrolytes, *crystals.products):
+    for name, atoms in metal_volumes(dataset.cell_of(chosen.metal, 0), rng):
+        yield sampling.tagged(atoms, "density", f"{chosen.metal}-density-{name}", 0)
+    for name in (*chosen.electrolytes, *chosen.products):
         base = sampling.small_supercell(sampling.primitive(dataset.cell_of(name, 0)), dataset.MIN_ATOMS)
         for scale in CRYSTAL_SCALES:
             frame = scaled(base, scale, 0.02, rng)
@@ -86,46 +99,68 @@ def volume_frames(crystals: dataset.Materials, seed: int) -> Iterator[Atoms]:
 
 def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
     """Yield the frames of round 0: disturbed crystals and short dynamics of the teacher."""
-    crystals = materials(cfg)
+    chosen = materials(cfg)
     motion = cfg["teacher_md"]
-    yield from volume_frames(crystals, cfg["seed"])
-    yield from dataset.crystal_frames(crystals, cfg["frames_per_amplitude"], cfg["seed"])
+    yield from volume_frames(chosen, cfg["seed"])
+    yield from dataset.crystal_frames(chosen, cfg["frames_per_amplitude"], cfg["seed"])
     yield from dataset.teacher_dynamics(
-        crystals, teacher.calculator(), plan(motion, motion["temperatures_K"][0]), cfg["seed"]
+        chosen, teacher.calculator(), plan(motion, motion["temperatures_K"][0]), cfg["seed"]
     )
 
 
-def bulk_starts(crystals: dataset.Materials, number: int) -> list[tuple[str, Atoms]]:
+def bulk_starts(chosen: dataset.Materials, number: int) -> list[tuple[str, Atoms]]:
     """Return a cell of every electrolyte, with an ordering of its own in every round, and of the metal."""
-    names = (*crystals.electrolytes, crystals.metal)
+    names = (*chosen.electrolytes, chosen.metal)
     return [
         (f"{name}-bulk", sampling.small_supercell(dataset.cell_of(name, number), MIN_BULK_ATOMS))
         for name in names
     ]
 
 
-def interface_starts(crystals: dataset.Materials, number: int, seed: int) -> list[tuple[str, Atoms]]:
+def interface_starts(chosen: dataset.Materials, number: int, seed: int) -> list[tuple[str, Atoms]]:
     """Return an electrolyte cell in contact with molten metal for every electrolyte and layer thickness."""
     rng = np.random.default_rng([seed, 3, number])
-    metal = dataset.cell_of(crystals.metal, 0)
+    metal = dataset.cell_of(chosen.metal, 0)
     return [
         (
             f"{name}-interface-{thickness:g}",
             sampling.molten_interface(dataset.cell_of(name, number), metal, thickness, rng),
         )
-        for name in crystals.electrolytes
+        for name in chosen.electrolytes
         for thickness in METAL_LAYERS_A
     ]
 
 
+def product_starts(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
+    """Return a cell of every expected product."""
+    return [
+        (name, sampling.small_supercell(dataset.cell_of(name, 0), PRODUCT_ATOMS)) for name in chosen.products
+    ]
+
+
+def crystalline_starts(chosen: dataset.Materials, seed: int) -> list[tuple[str, Atoms]]:
+    """Return the interface of every electrolyte with the metal, as the study builds it."""
+    metal = crystals.load(chosen.metal)
+    built = {
+        name: interfaces.build(
+            crystals.load(name), metal, metal_lattice_A=metal.parameters[0], seed=seed, **INTERFACE
+        )
+        for name in chosen.electrolytes
+    }
+    return [(f"{name}-crystalline", interface.atoms) for name, interface in built.items()]
+
+
 def later_round(cfg: Mapping[str, Any], number: int, model: Path) -> Iterator[Atoms]:
     """Yield the frames of round `number` >= 1: dynamics of the student `model` of the round before."""
-    crystals = materials(cfg)
+    chosen = materials(cfg)
     motion = cfg["student_md"]
     plans = [plan(motion, temperature) for temperature in motion["temperatures_K"]]
     groups = {
-        "bulk dynamics": bulk_starts(crystals, number),
-        "interface dynamics": interface_starts(crystals, number, cfg["seed"]),
+        "bulk dynamics": bulk_starts(chosen, number),
+        "product dynamics": product_starts(chosen),
+        "interface dynamics": interface_starts(chosen, number, cfg["seed"]),
+        "mixture": dataset.mixture_starts(chosen, number, cfg["seed"]),
+        "crystalline interface": crystalline_starts(chosen, cfg["seed"]),
     }
     yield from chain.from_iterable(
         dataset.on_policy(starts, [Student(model)] * len(starts), plans, kind, number, cfg["seed"])
@@ -134,13 +169,13 @@ def later_round(cfg: Mapping[str, Any], number: int, model: Path) -> Iterator[At
 
 
 def lattices(
-    crystals: dataset.Materials, calculators: Mapping[str, Calculator]
+    chosen: dataset.Materials, calculators: Mapping[str, Calculator]
 ) -> dict[str, dict[str, list[float]]]:
     """Return relaxed cell lengths in Å of every electrolyte, of the metal and of every product.
 
     Parameters
     ----------
-    crystals : Materials
+    chosen : Materials
     calculators : mapping
         Who relaxes: name to calculator.
     """
@@ -149,14 +184,14 @@ def lattices(
             who: evaluation.relaxed_lengths(dataset.cell_of(name, 0), calculator).tolist()
             for who, calculator in calculators.items()
         }
-        for name in (*crystals.electrolytes, crystals.metal, *crystals.products)
+        for name in (*chosen.electrolytes, chosen.metal, *chosen.products)
     }
 
 
 def stability_runs(cfg: Mapping[str, Any], student: Calculator) -> list[evaluation.Stability]:
     """Return how the student fares in the dynamics of an interface of every electrolyte with the metal."""
-    crystals, check = materials(cfg), cfg["stability"]
-    starts = interface_starts(crystals, cfg["rounds"], cfg["seed"])
+    chosen, check = materials(cfg), cfg["stability"]
+    starts = crystalline_starts(chosen, cfg["seed"])
     return [
         evaluation.stability(
             name,

@@ -218,20 +218,18 @@ def train(
     words = command(folder, "student", architecture, schedule, seed, device)
     journal = folder / "training.log"
     scripts = str(Path(__file__).resolve().parents[2])
-    with journal.open("a", encoding="utf-8") as handle:
-        process = subprocess.Popen(
-            words,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"},
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
+    environment = {**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"}
+    with (
+        journal.open("a", encoding="utf-8") as handle,
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as process,
+    ):
+        for line in process.stdout or ():
             handle.write(line)
             if "Epoch" in line:
                 log.info("%s", re.sub(r"^.*INFO: ", "", line.strip()))
-    if process.wait() != 0:
+    if process.returncode != 0:
         raise UserError(f"the training of the potential failed; its log is {journal}")
     output.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / "student.model", output)
