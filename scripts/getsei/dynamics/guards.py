@@ -23,7 +23,7 @@ of electrolyte when complete (Y. Zhu, X. He, Y. Mo, ACS Appl. Mater. Interfaces 
 picoseconds: half an eV within `ENERGY_MEMORY_ps` is a fall into a hole of the potential. The first moments
 after the minimisation need no exception: sharing the kinetic energy out costs 3/2 kT = 0.08 eV at 600 K.
 """
-MAX_CONSERVED_DRIFT_eV = 0.1
+MAX_CONSERVED_DRIFT_eV = 0.05
 """Per atom, of the conserved energy against its running mean: beyond it the integration has broken down."""
 ENERGY_MEMORY_ps = 0.5
 """Time constant of the running means."""
