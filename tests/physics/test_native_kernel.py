@@ -224,7 +224,19 @@ def test_positions_that_mean_nothing_are_refused_and_the_next_call_works():
     np.testing.assert_array_equal(native(positions, cell).forces, before.forces)
 
 
-def test_loading_the_kernel_keeps_subnormal_numbers():
-    _native(_model(), ["Li"], "float32")
+def test_the_kernel_keeps_subnormal_numbers_of_the_process():
+    positions, cell, species = toy_mace.rattled_cell(n_side=1)
+    _native(_model(), species, "float32")(positions, cell)
     assert np.array([1e-310])[0] * 0.5 > 0.0
     assert np.array([1e-40], dtype=np.float32)[0] * np.float32(0.5) > 0.0
+
+
+def test_weights_that_decayed_to_nothing_cost_no_accuracy():
+    positions, cell, species = toy_mace.rattled_cell()
+    module = toy_mace.build(atomic_inter_scale=SCALE)
+    with toy_mace.torch.no_grad():
+        for product in module.products:
+            product.symmetric_contractions.contractions[0].weights_max[:, :, ::2] *= 1e-18
+        module.interactions[0].skip_tp.weight[::3] *= 1e-20
+    native = _native(module, species, "float32")
+    _assert_close(native(positions, cell), _torch(module, species)(positions, cell), len(species))

@@ -529,9 +529,22 @@ void backward(const Model& m, System& s, int layer) {
     }
 }
 
+// Treats subnormal numbers as zero for the time of one call: weights that training has let decay to nothing make
+// products of 1e-40, and processors compute those a hundred times slower.
+class FlushSubnormals {
+#ifdef __SSE2__
+    const unsigned before = __builtin_ia32_stmxcsr();
+
+   public:
+    FlushSubnormals() { __builtin_ia32_ldmxcsr(before | 0x8040); }
+    ~FlushSubnormals() { __builtin_ia32_ldmxcsr(before); }
+#endif
+};
+
 }  // namespace
 
 extern "C" int evaluate(const Model* model, System* system) {
+    [[maybe_unused]] const FlushSubnormals guard;
     const Model& m = *model;
     System& s = *system;
     s.energy = 0;
