@@ -154,7 +154,15 @@ def states(labels, found, seed=0):
             {"gate": "silhouette above null", "value": 0.41, "threshold": 0.29, "passed": True},
             {"gate": "effective rank", "value": 2.4, "threshold": 3.0, "passed": False},
         ],
-        choice=[{"n_states": k, "silhouette": 0.35 + 0.01 * k, "null": 0.17} for k in range(2, 11)],
+        choice=[
+            {
+                "n_states": k,
+                "silhouette": 0.35 + 0.01 * k,
+                "silhouette_null": 0.17,
+                "excess": 0.18 + 0.01 * k,
+            }
+            for k in range(2, 11)
+        ],
         choice_note=f"{n_states} states asked for by the configuration",
         cell=found.cell,
         frame_interval_ps=FRAME_PS,

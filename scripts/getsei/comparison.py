@@ -115,17 +115,15 @@ def _together(each: Sequence[Verdict]) -> Verdict:
 def six_states(summary: Mapping[str, Any]) -> Verdict:
     """Judge whether six is the number of states that the data choose."""
     rule = (
-        f"supported where, of the numbers of states tried, {CLAIMED_STATES} has the largest silhouette above "
+        f"supported where, of the numbers of states tried, {CLAIMED_STATES} has the largest silhouette (held-out ions) above "
         f"its null and every state holds at least {MIN_POPULATION:.0%} of the environments; "
         "not supported where another number does better"
     )
     claim = "six distinct states"
     scan = {}
     for row in summary["choice_of_states"]:
-        k, score, null = row.get("n_states", row.get("k")), row.get("silhouette"), _null(row)
-        if k is not None and score is not None:
-            excess = score - null if null is not None else score
-            scan[int(k)] = max(excess, scan.get(int(k), -np.inf))
+        if row.get("excess") is not None:
+            scan[int(row["n_states"])] = float(row["excess"])
     if CLAIMED_STATES not in scan or len(scan) < 3:
         nothing = Estimate(
             np.nan, np.nan, np.nan, "1", len(scan), False, "too few numbers of states were tried"
@@ -148,10 +146,6 @@ def headline_min(summary: Mapping[str, Any]) -> Estimate:
     """Return the population of the rarest state."""
     keys = [key for key in summary["numbers"] if key.startswith("population/")]
     return min((headline(summary, key) for key in keys), key=lambda e: e.value)
-
-
-def _null(row: Mapping[str, Any]) -> float | None:
-    return next((row[k] for k in ("null", "silhouette_null", "null_silhouette") if k in row), None)
 
 
 def silhouette(summary: Mapping[str, Any]) -> Verdict:

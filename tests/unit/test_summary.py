@@ -188,9 +188,7 @@ def test_correlation_needs_an_interval_without_zero(summaries, number, expected)
 def test_number_of_states_is_what_the_scan_prefers(summaries):
     one = copy.deepcopy(summaries[0])
     assert comparison.six_states(one).verdict == comparison.REFUTED  # the made-up scan rises to the end
-    one["choice_of_states"] = [
-        {"n_states": k, "silhouette": 0.5 - 0.02 * abs(k - 6), "null": 0.2} for k in range(2, 11)
-    ]
+    one["choice_of_states"] = [{"n_states": k, "excess": 0.3 - 0.02 * abs(k - 6)} for k in range(2, 11)]
     assert comparison.six_states(one).verdict == comparison.SUPPORTED
     one["choice_of_states"] = []
     assert comparison.six_states(one).verdict == comparison.OPEN

@@ -152,7 +152,7 @@ def choice(axes: Axes, states: States) -> None:
             marker=style.marker(number),
             label=f"{method} data".strip(),
         )
-        nulls = [row.get("null", row.get("silhouette_null")) for row in mine]
+        nulls = [row.get("silhouette_null") for row in mine]
         if any(null is not None for null in nulls):
             shown = [np.nan if null is None else null for null in nulls]
             axes.plot(k, shown, color=colour, linestyle=":", label=f"{method} null".strip())
@@ -224,7 +224,8 @@ def modal_map(states: States) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     edges = np.append(states.z_edges[:-1:step], states.z_edges[-1])
     cell = np.asarray(states.cell, dtype=float)
     height = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[0], cell[1]))
-    z = ((states.positions.astype(float) @ np.linalg.inv(cell))[..., 2] % 1.0) * height
+    z = ((states.positions.astype(float) @ np.linalg.inv(cell))[..., 2]) * height
+    z = (z - edges[0]) % height + edges[0]
     place = np.clip(np.searchsorted(edges, z, side="right") - 1, 0, len(edges) - 2)
     when = np.broadcast_to((np.arange(n_frames) * n_times // n_frames)[:, None], z.shape)
     labels = states.labels.T
