@@ -115,9 +115,9 @@ def _together(each: Sequence[Verdict]) -> Verdict:
 def six_states(summary: Mapping[str, Any]) -> Verdict:
     """Judge whether six is the number of states that the data choose."""
     rule = (
-        f"supported where, of the numbers of states tried, {CLAIMED_STATES} has the largest silhouette (held-out ions) above "
-        f"its null and every state holds at least {MIN_POPULATION:.0%} of the environments; "
-        "not supported where another number does better"
+        f"supported where, of the numbers of states tried, {CLAIMED_STATES} has the largest silhouette (of "
+        f"held-out ions) above its null and every state holds at least {MIN_POPULATION:.0%} of the "
+        "environments; not supported where another number does better"
     )
     claim = "six distinct states"
     scan = {}
