@@ -17,11 +17,14 @@ with job.logged(snakemake) as log:
     student, teacher = Student(snakemake.input.student, engine="torch"), teachers.load(cfg["teacher"])
     frames = [frame for path in snakemake.input.labelled for frame in dataset.load(path)]
     parts = dataset.split(frames)
-    rows = evaluation.residuals(parts["test"], student)
+    fast = Student(snakemake.input.student)
+    own = list(active.own_frames(cfg, fast))
+    own, _ = dataset.usable(own, teachers.label_all(teacher, own))
+    rows = evaluation.residuals([*parts["test"], *own], student)
     elements = cfg["elements"]
     scans = evaluation.pair_scans(elements, student, evaluation.scan_distances())
     lattices = active.lattices(active.materials(cfg), {"student": student, "teacher": teacher.calculator()})
-    runs = active.stability_runs(cfg, Student(snakemake.input.student))
+    runs = active.stability_runs(cfg, fast)
     report = evaluation.report(rows, scans, lattices, runs, elements)
     Path(out.report).write_text(json.dumps(report, indent=1) + "\n")
     evaluation.write_table(report, out.table)

@@ -35,6 +35,9 @@ INTERFACE = {
     "min_mobile_distance_A": 2.2,
 }
 """Interfaces that the student is followed on: those of the default systems."""
+OWN_DYNAMICS = sampling.Dynamics(40, 3000, 1000, 600.0)
+OWN_SEED = 1000
+"""Of the frames on which the final student is compared with its teacher: no round uses this seed."""
 METAL_LAYERS_A = (8.0, 12.0)
 """Thicknesses of the molten metal layer of the interfaces that are followed."""
 
@@ -186,6 +189,15 @@ def lattices(
         }
         for name in (*chosen.electrolytes, chosen.metal, *chosen.products)
     }
+
+
+def own_frames(cfg: Mapping[str, Any], student: Calculator) -> Iterator[Atoms]:
+    """Yield frames of the final student's own dynamics at the interfaces, which no training saw."""
+    chosen = materials(cfg)
+    for name, atoms in crystalline_starts(chosen, cfg["seed"]):
+        yield from sampling.follow(
+            atoms, student, OWN_DYNAMICS, "on-policy interface", f"{name}-own", cfg["seed"] + OWN_SEED
+        )
 
 
 def stability_runs(cfg: Mapping[str, Any], student: Calculator) -> list[evaluation.Stability]:
