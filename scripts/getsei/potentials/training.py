@@ -10,12 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from getsei.errors import UserError
-from getsei.potentials import dataset
+from getsei.potentials import dataset, models
+from getsei.potentials.student import Student
 
 log = logging.getLogger("getsei")
+
+
+SHIFT_PULL = 1e-3
+SHIFT_FRAMES = 150
+"""Frames on which the mean energies are refitted: far more than elements, and soon done."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +146,62 @@ def checkpoints_of(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem.rsplit("-", 1)[1].split("_")[0]))
 
 
-def hand_over(start: Path, folder: Path, schedule: Schedule) -> None:
+def energy_shifts(frames: Sequence[Atoms], calculator: Calculator, elements: Sequence[str]) -> np.ndarray:
+    """Return what to add to the energy of each element so that the errors per atom are least.
+
+    The mean energies of the elements are fitted before the first round, on few compositions. Later rounds
+    bring new ones; the shifts take away what is linear in composition and leave forces untouched.
+
+    Parameters
+    ----------
+    frames : sequence of ase.Atoms
+        Labelled.
+    calculator : ase.calculators.calculator.Calculator
+        The student.
+    elements : sequence of str
+
+    Returns
+    -------
+    (n_elements,) array
+        eV, by least squares with a weak pull towards zero for elements that the frames do not tell apart.
+    """
+    symbols = [frame.get_chemical_symbols() for frame in frames]
+    counts = np.array([[names.count(element) for element in elements] for names in symbols], dtype=float)
+    errors = []
+    for frame in frames:
+        atoms = Atoms(
+            frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True, calculator=calculator
+        )
+        errors.append(frame.info[dataset.ENERGY] - atoms.get_potential_energy())
+    share = counts / counts.sum(axis=1, keepdims=True)
+    per_atom = np.array(errors) / counts.sum(axis=1)
+    pull = SHIFT_PULL * np.eye(len(elements))
+    shifts = np.linalg.lstsq(np.vstack([share, pull]), np.r_[per_atom, np.zeros(len(elements))], rcond=None)[
+        0
+    ]
+    left = per_atom - share @ shifts
+    log.info(
+        "mean energies refitted: error %.1f -> %.1f meV/atom, shifts %s eV",
+        1000 * np.sqrt((per_atom**2).mean()),
+        1000 * np.sqrt((left**2).mean()),
+        {element: round(float(x), 3) for element, x in zip(elements, shifts, strict=True)},
+    )
+    return shifts
+
+
+def hand_over(start: Path, folder: Path, schedule: Schedule, shifts: np.ndarray | None = None) -> None:
     """Make the last checkpoint of one training the first of another, with the schedule of the latter.
 
-    Weights, mean energies per element and the moments of the optimiser are kept. The learning rate begins
-    anew, and the stored decay is replaced: mace-torch would otherwise go on with those of the checkpoint.
+    Weights and the moments of the optimiser are kept. The learning rate begins anew, and the stored decay is
+    replaced: mace-torch would otherwise go on with those of the checkpoint.
+
+    Parameters
+    ----------
+    start, folder : Path
+        Working folders of the earlier and of the new training.
+    schedule : Schedule
+    shifts : (n_elements,) array, optional
+        Added to the mean energies of the elements, in the model's order, eV.
 
     Raises
     ------
@@ -164,6 +223,9 @@ def hand_over(start: Path, folder: Path, schedule: Schedule) -> None:
         _last_lr=[schedule.learning_rate] * groups,
         last_epoch=0,
     )
+    if shifts is not None:
+        means = state["model"]["atomic_energies_fn.atomic_energies"]
+        means += torch.as_tensor(shifts, dtype=means.dtype).reshape(means.shape)
     target = folder / "checkpoints"
     target.mkdir(parents=True)
     torch.save(state, target / re.sub(r"_epoch-\d+.*\.pt$", "_epoch-0.pt", found[-1].name))
@@ -214,7 +276,10 @@ def train(
             raise UserError(f"the {name} part of the data set is empty; sample more trajectories")
         dataset.save(folder / f"{name}.extxyz", frames[name])
     if start is not None and not (folder / "checkpoints").exists():
-        hand_over(start, folder, schedule)
+        earlier = start / "student.model"
+        elements = models.known_elements(models.read_mace(earlier))
+        chosen = frames["train"][:: max(1, len(frames["train"]) // SHIFT_FRAMES)]
+        hand_over(start, folder, schedule, energy_shifts(chosen, Student(earlier, engine="torch"), elements))
     words = command(folder, "student", architecture, schedule, seed, device)
     journal = folder / "training.log"
     scripts = str(Path(__file__).resolve().parents[2])
