@@ -160,7 +160,7 @@ def test_translation_rotation_permutation_and_images_change_nothing():
 def test_list_with_a_skin_gives_what_a_fresh_one_gives():
     positions, cell, species = toy_mace.rattled_cell()
     tables, rng = export.export(_model()), np.random.default_rng(5)
-    kept = kernel.NativeEvaluator(tables, species, dtype="float64")
+    kept = kernel.NativeEvaluator(tables, species, dtype="float64", skin_A=1.0)
     drift = rng.normal(size=positions.shape)
     for step in range(16):
         x = positions + 0.05 * step * drift + rng.normal(0.0, 0.01, positions.shape)
@@ -175,7 +175,7 @@ def test_list_with_a_skin_gives_what_a_fresh_one_gives():
 def test_small_strains_keep_the_list_and_large_ones_renew_it():
     positions, cell, species = toy_mace.rattled_cell(skew=0.2)
     tables = export.export(_model())
-    kept = kernel.NativeEvaluator(tables, species, dtype="float64")
+    kept = kernel.NativeEvaluator(tables, species, dtype="float64", skin_A=1.0)
     for strain, lists in ((0.0, 1), (0.01, 1), (-0.01, 1), (-0.3, 2)):
         deformation = np.eye(3) + strain * np.array([[1.0, 0.5, 0], [0, 1, 0], [0, 0, 1]])
         x, h = positions @ deformation, cell @ deformation
@@ -186,7 +186,7 @@ def test_small_strains_keep_the_list_and_large_ones_renew_it():
 
 def test_energy_is_conserved_in_single_precision():
     positions, cell, species = toy_mace.rattled_cell()
-    native = _native(toy_mace.build(atomic_inter_scale=3.0), species, "float32")
+    native = _native(toy_mace.build(atomic_inter_scale=3.0), species, "float32", skin_A=1.0)
     rng, step_fs, mass_u = np.random.default_rng(6), 1.0, 7.0
     acceleration = 9.648533e-3 / mass_u  # eV/(Å u) in Å/fs^2
     velocities = rng.normal(0.0, 0.006, positions.shape)  # Å/fs, about 400 K

@@ -12,8 +12,9 @@ from getsei.potentials import models
 from getsei.potentials.native import build, neighbours
 from getsei.potentials.native.export import Tables
 
-SKIN_A = 1.0
-"""Wider lists last longer but hold more pairs to look at; at 1 Å both cost a few per cent of a step."""
+SKIN_A = 2.0
+"""Half of it is more than a lithium ion vibrates: a list lasts until ions have moved on. Looking at the
+extra pairs costs a few per cent of a step."""
 LEAST_SKIN_A = 1e-3
 """Rounding of the reference positions must not outdate a list that was just made."""
 ALIGNMENT = 64

@@ -53,14 +53,23 @@ def build(positions: NDArray, cell: NDArray, radius_A: float) -> Candidates:
     The cell may be skewed and shorter than the radius: an atom then meets several images, also of itself.
     """
     i, j, s = neighbour_list("ijS", positions=positions, cell=cell, pbc=[True] * 3, cutoff=radius_A)
-    order = np.argsort(i, kind="stable")
-    translations, image = np.unique(s[order], axis=0, return_inverse=True)
+    if np.any(i[1:] < i[:-1]):
+        order = np.argsort(i, kind="stable")
+        i, j, s = i[order], j[order], s[order]
+    # Number the distinct translations through a table: sorting them would cost more than finding the pairs.
+    low = s.min(axis=0, initial=0)
+    span = s.max(axis=0, initial=0) - low + 1
+    key = np.ravel_multi_index(tuple((s - low).T), tuple(span))
+    used = np.flatnonzero(np.bincount(key, minlength=int(np.prod(span))))
+    number = np.zeros(int(np.prod(span)), dtype=np.int32)
+    number[used] = np.arange(len(used))
+    translations = np.stack(np.unravel_index(used, tuple(span)), axis=-1) + low
     counts = np.bincount(i, minlength=len(positions))
     return Candidates(
         first=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        atom=np.ascontiguousarray(j[order], dtype=np.int32),
-        image=np.ascontiguousarray(image.reshape(-1), dtype=np.int32),
-        translations=translations.reshape(-1, 3).astype(np.float64),
+        atom=np.ascontiguousarray(j, dtype=np.int32),
+        image=number[key],
+        translations=translations.astype(np.float64),
         fractional=np.linalg.solve(cell.T, positions.T).T,
         cell=cell.copy(),
         radius_A=radius_A,
