@@ -52,7 +52,11 @@ def fit(states: States, cfg: Mapping[str, Any]) -> KoopmanModel:
     changes = counting.state_changes(states.labels, states.segments, states.n_states).sum(axis=0)
     exits = changes.sum(axis=1)[active]
     _, valid = chains.generator(operator, lag_ps)
-    escape = _escape(operator, samples, lag_ps, from_generator=bool(valid))
+    # One definition for value and interval: the generator's only if (nearly) every resample has one.
+    _, drawn_valid = chains.generator(samples, lag_ps)
+    enough = np.count_nonzero(drawn_valid) >= bootstrap.MIN_VALID_SHARE * len(samples)
+    from_generator = bool(valid) and enough
+    escape = _escape(operator, samples, lag_ps, from_generator=from_generator)
     supported = (exits >= bootstrap.MIN_EVENTS) & np.isfinite(escape).all(axis=1)
     scan_lags, scan = _scan(states, cfg, data, reversible=reversible)
     ck = _chapman_kolmogorov(states, data, reversible=reversible)
@@ -82,7 +86,7 @@ def fit(states: States, cfg: Mapping[str, Any]) -> KoopmanModel:
         active=active,
         names=[states.names[state] for state in active],
         supported=[bool(flag) for flag in supported],
-        escape_definition=FROM_GENERATOR if valid else FROM_DIAGONAL,
+        escape_definition=FROM_GENERATOR if from_generator else FROM_DIAGONAL,
         dropped=_dropped(states.names, frames.sum(axis=0), data),
         checks=[
             *koopman_checks.sampling(frames, data, share),
