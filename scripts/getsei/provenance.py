@@ -11,15 +11,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def imported_files(source: Path) -> set[Path]:
-    """Return the files under ROOT that `source` imports by absolute name."""
+    """Return the files under ROOT that `source` imports by absolute name, and the C++ sources it names."""
     names: set[str] = set()
+    found = set()
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    found = set()
+        elif isinstance(node, ast.Constant) and str(node.value).endswith(".cpp"):
+            beside = source.parent / str(node.value)
+            found.update({beside} if beside.is_file() else ())
     for name in names:
         stem = ROOT.joinpath(*name.split("."))
         found.update(p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file())
