@@ -1,0 +1,96 @@
+import re
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+from getsei.errors import UserError
+from getsei.potentials import dataset, sampling, teachers, training
+from getsei.potentials.student import Student
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
+
+TINY = training.Architecture(channels=4, cutoff_A=4.0)
+ONE_EPOCH = training.Schedule(epochs=1, learning_rate=0.005, batch_size=2)
+
+
+def labelled(count, seed):
+    rng = np.random.default_rng(seed)
+    teacher = teachers.CalculatorTeacher(LennardJones(sigma=2.3, epsilon=0.2, rc=4.5), "lj")
+    frames = []
+    for number in range(count):
+        atoms = sampling.displaced(bulk("LiCl", "rocksalt", a=5.1, cubic=True), rng, 0.1, 0.1, 0.03)
+        frames.append(sampling.tagged(atoms, "crystal", f"t{seed}-{number}", 0))
+    return dataset.usable(frames, teacher.label(frames))[0]
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return {"train": labelled(6, 1), "validation": labelled(2, 2), "test": labelled(2, 3)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, parts):
+    folder = tmp_path_factory.mktemp("training")
+    path = training.train(
+        parts, folder / "work", folder / "student.model", architecture=TINY, schedule=ONE_EPOCH, seed=1
+    )
+    return folder, path
+
+
+def test_the_command_states_architecture_and_schedule(tmp_path):
+    words = training.command(tmp_path, "x", TINY, ONE_EPOCH, 7, "cpu")
+    for expected in (
+        "--hidden_irreps=4x0e",
+        "--r_max=4.0",
+        "--max_num_epochs=1",
+        "--seed=7",
+        "--pair_repulsion",
+    ):
+        assert expected in words
+
+
+def test_an_empty_part_is_refused(tmp_path, parts):
+    with pytest.raises(UserError, match="validation"):
+        training.train(
+            parts | {"validation": []},
+            tmp_path,
+            tmp_path / "m",
+            architecture=TINY,
+            schedule=ONE_EPOCH,
+            seed=1,
+        )
+
+
+def test_going_on_from_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no checkpoint"):
+        training.hand_over(tmp_path / "a", tmp_path / "b", ONE_EPOCH)
+
+
+@pytest.mark.slow
+def test_the_next_round_goes_on_where_the_last_one_ended(trained, parts, tmp_path):
+    folder, path = trained
+    slow = training.Schedule(epochs=2, learning_rate=1e-7, batch_size=2)
+    again = training.train(
+        parts,
+        tmp_path / "work",
+        tmp_path / "next.model",
+        architecture=TINY,
+        schedule=slow,
+        seed=1,
+        start=folder / "work",
+    )
+    atoms = parts["test"][0]
+    before, after = (Student(model, engine="torch").get_forces(atoms) for model in (path, again))
+    fresh = np.abs(before).max()
+    # A rate of 1e-7 moves nothing: the weights are those of the first training. The average of the weights
+    # (EMA) starts anew, hence the loose bound.
+    assert np.abs(after - before).max() < 0.2 * fresh + 0.02
+    assert re.search(r"epoch-\d", training.checkpoints_of(tmp_path / "work")[-1].name)
+
+
+@pytest.mark.slow
+def test_a_failed_training_names_its_log(tmp_path, parts):
+    broken = training.Architecture(channels=4, interactions=0, cutoff_A=4.0)
+    with pytest.raises(UserError, match=r"training\.log"):
+        training.train(parts, tmp_path / "w", tmp_path / "m", architecture=broken, schedule=ONE_EPOCH, seed=1)
