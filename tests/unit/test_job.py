@@ -1,0 +1,58 @@
+"""What a user sees when a script fails, and where a script's packages come from."""
+
+import logging
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+from getsei import job
+from getsei.errors import UserError
+
+
+@pytest.fixture
+def snakemake(tmp_path, monkeypatch):
+    for variable in job.THREAD_VARIABLES:
+        monkeypatch.setenv(variable, "7")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield SimpleNamespace(
+        log=[str(tmp_path / "deep/rule.log")], wildcards={"system": "lps"}, rule="run_md", threads=3
+    )
+    logging.captureWarnings(capture=False)
+    logging.getLogger().handlers.clear()
+
+
+def read(snakemake):
+    logging.shutdown()
+    with open(snakemake.log[0], encoding="utf-8") as handle:
+        return handle.read()
+
+
+def test_users_mistake_is_one_message(snakemake, capsys):
+    with pytest.raises(SystemExit) as stop, job.logged(snakemake):
+        raise UserError("md.lag_ps: too long; shorten it")
+    assert stop.value.code == 1
+    text = read(snakemake)
+    assert "run_md lps: md.lag_ps: too long; shorten it" in text
+    assert "Traceback" not in text
+    assert "too long" in capsys.readouterr().err
+
+
+def test_our_mistake_leaves_a_traceback(snakemake):
+    with pytest.raises(ZeroDivisionError), job.logged(snakemake):
+        _ = 1 / 0
+    assert "Traceback" in read(snakemake)
+
+
+def test_success_tells_the_time(snakemake):
+    with job.logged(snakemake) as log:
+        log.info("hello")
+    assert "hello" in read(snakemake)
+    assert "done in" in read(snakemake)
+
+
+def test_threads_and_foreign_packages(snakemake):
+    sys.path.append("/somewhere/else/lib/python3.11/site-packages")
+    job.prepare(snakemake)
+    assert all(os.environ[variable] == "3" for variable in job.THREAD_VARIABLES)
+    assert "/somewhere/else/lib/python3.11/site-packages" not in sys.path
