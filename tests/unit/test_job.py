@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,8 +25,7 @@ def snakemake(tmp_path, monkeypatch):
 
 def read(snakemake):
     logging.shutdown()
-    with open(snakemake.log[0], encoding="utf-8") as handle:
-        return handle.read()
+    return Path(snakemake.log[0]).read_text(encoding="utf-8")
 
 
 def test_users_mistake_is_one_message(snakemake, capsys):
