@@ -23,6 +23,7 @@ MIN_BULK_ATOMS = 48
 METAL_SCALES = np.linspace(0.87, 1.15, 15)
 CRYSTAL_SCALES = np.linspace(0.94, 1.06, 7)
 """Factors of all lengths, relative to the published cells."""
+CONTACT_EVERY = 5
 PRODUCT_ATOMS = 40
 INTERFACE = {
     "miller": (0, 0, 1),
@@ -165,10 +166,11 @@ def later_round(cfg: Mapping[str, Any], number: int, model: Path) -> Iterator[At
         "mixture": dataset.mixture_starts(chosen, number, cfg["seed"]),
         "crystalline interface": crystalline_starts(chosen, cfg["seed"]),
     }
-    yield from chain.from_iterable(
+    frames = chain.from_iterable(
         dataset.on_policy(starts, [Student(model)] * len(starts), plans, kind, number, cfg["seed"])
         for kind, starts in groups.items()
     )
+    yield from dataset.contacts_in(frames, CONTACT_EVERY, cfg["seed"] + number)
 
 
 def lattices(

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,11 @@ ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
 
 MAX_FORCE_eV_per_A = 20.0
 """A teacher is not trained for, and not to be trusted on, forces beyond this."""
-MIN_CONTACT_RATIO = 0.65
-"""Below this share of the sum of covalent radii CHGNet is attractive (measured on pair scans)."""
+MIN_CONTACT_RATIO = 0.45
+"""Below this share of the sum of covalent radii CHGNet attracts (pair scans); what it says of light pairs
+a little above is dropped by `MAX_FORCE_eV_per_A`."""
+CONTACT_RATIOS = (0.48, 0.9)
+"""Range of the contacts that are made on purpose, so that the repulsion is learnt."""
 VALIDATION_SHARE, TEST_SHARE = 0.06, 0.10
 MIN_ATOMS = 24
 LARGE_CELL = 100
@@ -75,7 +78,7 @@ def crystal_frames(materials: Materials, per_amplitude: int, seed: int) -> Itera
                     yield sampling.tagged(frame, "displaced crystal", label, 0)
             for copy in range(per_amplitude):
                 frame = sampling.displaced(base, rng, 0.05, 0.1, 0.02)
-                frame = sampling.close_contact(frame, rng, MIN_CONTACT_RATIO + 0.02, 0.9)
+                frame = sampling.close_contact(frame, rng, *CONTACT_RATIOS)
                 yield sampling.tagged(frame, "close contact", f"{name}-{number}-contact-{copy}", 0)
 
 
@@ -138,6 +141,18 @@ def on_policy(
         for number, plan in enumerate(plans):
             tag = f"{name}-round{round_number}-{number}"
             yield from sampling.follow(atoms, calculator, plan, kind, tag, seed + 10 * round_number + number)
+
+
+def contacts_in(frames: Iterable[Atoms], every: int, seed: int) -> Iterator[Atoms]:
+    """Yield the frames, and after every so many of them a copy with one pair pushed close together."""
+    rng = np.random.default_rng([seed, 5])
+    for number, frame in enumerate(frames):
+        yield frame
+        if number % every == every - 1:
+            close = sampling.close_contact(frame, rng, *CONTACT_RATIOS)
+            info = frame.info
+            # It keeps the name of its trajectory, and so stays in the same part of the data set.
+            yield sampling.tagged(close, "close contact", info["trajectory"], info["step"])
 
 
 def with_label(frame: Atoms, label: Label) -> Atoms:

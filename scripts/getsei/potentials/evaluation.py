@@ -27,6 +27,8 @@ from getsei.potentials import dataset, sampling
 log = logging.getLogger("getsei")
 
 MEV = 1000.0
+SHORTEST_WELL_RATIO = 0.65
+"""No pair is bound at a distance below this share of the sum of its covalent radii."""
 QUANTITIES = {"energy_meV_per_atom": "meV/atom", "force_meV_per_A": "meV/Å", "stress_GPa": "GPa"}
 BOOTSTRAP = 200
 MIN_TRAJECTORIES = 3
@@ -88,7 +90,7 @@ class PairScan:
     @property
     def holds(self) -> bool:
         """Whether a wall keeps a hot pair apart, with no bound state at an unphysically short distance."""
-        return self.wall_A > 0.0 and self.well_A > dataset.MIN_CONTACT_RATIO * self.bond_A
+        return self.wall_A > 0.0 and self.well_A > SHORTEST_WELL_RATIO * self.bond_A
 
 
 @dataclass(frozen=True)
