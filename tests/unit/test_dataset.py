@@ -168,3 +168,13 @@ def test_a_runaway_is_cut_short():
     plan = sampling.Dynamics(0, 100, 1, 1e7)
     frames = list(sampling.follow(argon(), LennardJones(sigma=2.3, rc=5.0), plan, "kind", "name", 1))
     assert 0 < len(frames) < 100
+
+
+def test_contacts_stay_with_their_trajectory():
+    frames = [sampling.tagged(bulk("LiCl", "rocksalt", a=5.1, cubic=True), "k", f"t{n}", n) for n in range(6)]
+    found = list(dataset.contacts_in(frames, 3, 1))
+    close = [frame for frame in found if frame.info["kind"] == "close contact"]
+    assert len(found) == 8
+    assert [frame.info["trajectory"] for frame in close] == ["t2", "t5"]
+    low, high = dataset.CONTACT_RATIOS
+    assert all(low - 1e-6 <= sampling.contact_ratio(frame) <= high + 1e-6 for frame in close)

@@ -94,3 +94,17 @@ def test_a_failed_training_names_its_log(tmp_path, parts):
     broken = training.Architecture(channels=4, interactions=0, cutoff_A=4.0)
     with pytest.raises(UserError, match=r"training\.log"):
         training.train(parts, tmp_path / "w", tmp_path / "m", architecture=broken, schedule=ONE_EPOCH, seed=1)
+
+
+def test_mean_energies_are_refitted_where_compositions_tell_them_apart():
+    calculator = LennardJones(sigma=2.3, epsilon=0.2, rc=4.5)
+    wanted = {"Li": 0.7, "Cl": -0.3}
+    frames = []
+    for symbols in ("Li4Cl4", "Li6Cl2", "Li2Cl6", "Li8"):
+        atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
+        atoms.symbols = symbols
+        atoms.calc = calculator
+        atoms.info[dataset.ENERGY] = atoms.get_potential_energy() + sum(wanted[s] for s in atoms.symbols)
+        frames.append(atoms)
+    shifts = training.energy_shifts(frames, calculator, ["Li", "Cl", "O"])
+    assert shifts == pytest.approx([0.7, -0.3, 0.0], abs=1e-3)

@@ -36,7 +36,7 @@ INTERFACE = {
     "min_mobile_distance_A": 2.2,
 }
 """Interfaces that the student is followed on: those of the default systems."""
-OWN_DYNAMICS = sampling.Dynamics(40, 3000, 1000, 600.0)
+OWN_DYNAMICS = sampling.Dynamics(40, 1500, 500, 600.0)
 OWN_SEED = 1000
 """Of the frames on which the final student is compared with its teacher: no round uses this seed."""
 METAL_LAYERS_A = (8.0, 12.0)

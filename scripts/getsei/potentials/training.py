@@ -279,6 +279,8 @@ def train(
         earlier = start / "student.model"
         elements = models.known_elements(models.read_mace(earlier))
         chosen = frames["train"][:: max(1, len(frames["train"]) // SHIFT_FRAMES)]
+        # Frames of one composition in a row: the student binds itself to a list of species.
+        chosen = sorted(chosen, key=lambda frame: str(frame.symbols))
         hand_over(start, folder, schedule, energy_shifts(chosen, Student(earlier, engine="torch"), elements))
     words = command(folder, "student", architecture, schedule, seed, device)
     journal = folder / "training.log"
