@@ -47,7 +47,7 @@ rule label_frames:
         "../../envs/label_frames.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=12000,
         runtime="2h",
     params:
         cfg={"teacher": TRAINING["teacher"]},
@@ -121,7 +121,7 @@ rule evaluate_potential:
         "../../envs/evaluate_potential.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=12000,
         runtime="4h",
     params:
         cfg=TRAINING,
