@@ -33,7 +33,7 @@ quick: setup
 	snakemake --configfile config/config.yaml config/quick.yaml --config results=quick
 
 test: setup
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 report: setup
 	snakemake

@@ -214,13 +214,31 @@ def probability_above(first: Estimate, second: Estimate) -> float:
     return float(stats.norm.cdf(difference / max(float(np.hypot(*width)), 1e-12)))
 
 
+FLUX_NEEDS = (
+    "half against half, chi-square p",
+    "drift of populations between halves",
+    "Chapman-Kolmogorov agreement",
+)
+"""Checks without which a flux describes its window and cannot rank systems."""
+
+
+def failed_needs(summary: Mapping[str, Any]) -> list[str]:
+    """Return the checks of `FLUX_NEEDS` that a system fails."""
+    return [
+        check["name"]
+        for check in summary["checks"]
+        if check.get("name") in FLUX_NEEDS and not check["passed"]
+    ]
+
+
 def most_diverse(summaries: Sequence[Mapping[str, Any]]) -> Verdict:
     """Judge whether the system with Li, Ge, P and S has the highest pathway diversity."""
     claim = "Li10GeP2S12|Li has the most diverse pathways"
     rule = (
         f"supported where its pathway diversity exceeds that of each other system with probability "
         f"{CONFIDENCE} or more (log-normal intervals, same number of states); not supported where it lies "
-        f"below one of them with that probability; otherwise, or where a system is missing, not decidable"
+        f"below one of them with that probability; otherwise, where a system is missing, or where the "
+        f"kinetics of one fails a check ({'; '.join(FLUX_NEEDS)}), not decidable"
     )
     key = "pathway_diversity"
     own = _find(summaries, {"Li", "Ge", "P", "S"})
@@ -234,6 +252,10 @@ def most_diverse(summaries: Sequence[Mapping[str, Any]]) -> Verdict:
         return Verdict(
             claim, OVERALL, OPEN, key, number, rule, "the systems have different numbers of states"
         )
+    unsound = {s["system"]: failed_needs(s) for s in summaries if failed_needs(s)}
+    if unsound:
+        note = "; ".join(f"{name} fails {', '.join(checks)}" for name, checks in unsound.items())
+        return Verdict(claim, OVERALL, OPEN, key, number, rule, note)
     above = {s["system"]: probability_above(number, headline(s, key)) for s in others}
     note = "; ".join(f"P(above {name}) = {p:.3f}" for name, p in above.items())
     lowest = min(above.values())

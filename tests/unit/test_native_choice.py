@@ -68,11 +68,12 @@ def test_a_compiler_that_fails_is_quoted(no_compiler, monkeypatch, model, cell, 
 
 
 def test_a_damaged_library_is_named(native_cache, monkeypatch, tmp_path):
+    # Folders of its own: other tests leave libraries in the shared one, and a process loads a path once.
+    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "good"))
     build.library(channels=16, lmax=1, dtype="float32", target="generic")
     (good,) = build.cache_folder().glob("*-generic-*.so")
-    # Elsewhere, because a process loads a path once.
-    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path))
-    build.cache_folder().mkdir()
+    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "bad"))
+    build.cache_folder().mkdir(parents=True)
     (build.cache_folder() / good.name).write_bytes(b"no library")
     with pytest.raises(build.BuildError, match="cannot be loaded"):
         build.library(channels=16, lmax=1, dtype="float32", target="generic")

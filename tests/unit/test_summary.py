@@ -132,10 +132,25 @@ def diversity(value, width=0.05, supported=True):
     ],
 )
 def test_diversity_needs_a_clear_lead(summaries, own, expected):
-    changed = with_numbers(summaries, "li10gep2s12", own)
+    changed = with_numbers(sound(summaries), "li10gep2s12", own)
     changed = with_numbers(changed, "li6ps5cl", diversity(1.9))
     changed = with_numbers(changed, "li7la3zr2o12", diversity(1.8))
     assert comparison.most_diverse(changed).verdict == expected
+
+
+def sound(summaries):
+    return [{**summary, "checks": []} for summary in summaries]
+
+
+def test_diversity_is_open_where_the_kinetics_fails(summaries):
+    changed = with_numbers(sound(summaries), "li10gep2s12", diversity(4.0))
+    changed = with_numbers(changed, "li6ps5cl", diversity(1.9))
+    changed = with_numbers(changed, "li7la3zr2o12", diversity(1.8))
+    failed = {"name": comparison.FLUX_NEEDS[0], "passed": False}
+    changed[0] = {**changed[0], "checks": [failed]}
+    verdict = comparison.most_diverse(changed)
+    assert verdict.verdict == comparison.OPEN
+    assert comparison.FLUX_NEEDS[0] in verdict.note
 
 
 def test_diversity_is_open_when_a_system_is_missing(summaries):

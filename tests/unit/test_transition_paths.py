@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from getsei import records
 from getsei.errors import UserError
-from getsei.kinetics import endpoints, koopman, reactive_flux, sampled_flux, tables, transition_paths
+from getsei.kinetics import (
+    counting,
+    endpoints,
+    koopman,
+    reactive_flux,
+    sampled_flux,
+    tables,
+    transition_paths,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # deeptime and PyEMMA predate this NumPy
@@ -223,3 +231,40 @@ def test_changes_within_the_lag_are_events(model):
     assert (seen <= np.maximum(model.events, model.counts.sum(axis=0))).all()
     np.testing.assert_array_equal(np.diagonal(seen), 0)
     assert seen[0, 5] > model.events[0, 5] == 0  # no hop from A to F, but many passages within five frames
+
+
+def test_passages_expected_in_a_window_match_simulated_ones():
+    operator = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.3], [0.05, 0.05, 0.9]])
+    start = np.array([40, 30, 30])
+    rng = np.random.default_rng(5)
+    steps, repeats = 25, 300
+    seen = []
+    for _ in range(repeats):
+        state = np.repeat(np.arange(3), start)
+        path = [state]
+        for _ in range(steps):
+            state = (rng.random(len(state))[:, None] > np.cumsum(operator, axis=1)[state]).sum(axis=1)
+            path.append(state)
+        labels = np.array(path).T.astype(np.int8)
+        events, _ = counting.reactive_events(labels, np.array([[0, steps + 1]]), [0], [2], 3)
+        seen.append(events.sum())
+    expected = counting.expected_passages(operator, start, [0], [2], steps)
+    error = np.std(seen) / np.sqrt(repeats)
+    assert abs(np.mean(seen) - expected) < 4 * error
+    # The stationary flux times the window would overestimate: ions that start between the ends do not count.
+    assert counting.expected_passages(operator, np.array([0, 100, 0]), [0], [2], 1) == 0.0
+
+
+def test_flux_that_the_passages_contradict_is_not_supported():
+    # Two kinds of ions, one that moves and one that hardly does, look like one chain with memory.
+    fast = examples.sample(examples.FIVE_STATES, 30, 60, seed=8)
+    frozen = np.repeat(np.arange(5, dtype=fast.dtype), 40)[:, None].repeat(60, axis=1)
+    frozen[:, 1::2] = np.minimum(frozen[:, 1::2] + 1, 4)  # rattles between neighbours and goes nowhere
+    mixed = examples.states_of(np.vstack([fast, frozen]), 5)
+    model = koopman.fit(mixed, examples.SETTINGS)
+    found = reactive_flux.analyse(mixed, model, examples.ENDPOINTS)
+    assert not found.supported
+    assert "were seen" in found.note
+    assert found.estimates["total_flux"]["value"] is None
+    assert found.estimates["pathway_diversity"]["value"] is None
+    assert any(row["name"].startswith("passages seen") and not row["passed"] for row in found.checks)

@@ -47,7 +47,7 @@ def set_keys(workflow, edit):
 def keep(*names):
     def edit(config):
         config["systems"] = {name: config["systems"][name] for name in names}
-        config["defaults"]["md"] |= {"production_ps": 20.0, "segment_ps": 5.0}
+        config["defaults"]["md"] |= {"production_ps": 40.0, "segment_ps": 10.0}
 
     return edit
 
@@ -133,7 +133,7 @@ def test_every_rule_is_complete(name, block):
 def third_party(script):
     """Return the distributions that a script imports, directly or through the library."""
     found = set()
-    for path in provenance.code_files(script):
+    for path in (path for path in provenance.code_files(script) if path.suffix == ".py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]

@@ -159,3 +159,35 @@ def reactive_events(
         events[ions] += np.count_nonzero((last[:, :-1] == 1) & (visited[:, 1:] == 2), axis=1)
         frames[ions] += np.count_nonzero((last == 1) | (last == 2), axis=1)
     return events, frames
+
+
+def expected_passages(
+    operator: np.ndarray, start: np.ndarray, source: list[int], target: list[int], n_steps: int
+) -> float:
+    """Return how many passages from source to target a Markov chain makes in a window, on average.
+
+    The state is carried together with which end was visited last, so that only ions known to come from
+    the source count, as in `reactive_events`: the two numbers are comparable however short the window
+    is, while the stationary flux times the window is not.
+
+    Parameters
+    ----------
+    operator : (n, n) array
+        Row-stochastic.
+    start : (n,) array
+        Ions in each state at the start of the window.
+    source, target : lists of int
+    n_steps : int
+        Steps of the operator that fit in the window.
+    """
+    elsewhere, coming = np.array(start, dtype=np.float64), np.zeros(len(start))
+    passages = 0.0
+    for step in range(n_steps + 1):
+        if step:
+            elsewhere, coming = elsewhere @ operator, coming @ operator
+            passages += coming[target].sum()
+        elsewhere[target] += coming[target]
+        coming[target] = 0.0
+        coming[source] += elsewhere[source]
+        elsewhere[source] = 0.0
+    return passages

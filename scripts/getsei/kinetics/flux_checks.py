@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import poisson
 
 from getsei.kinetics import bootstrap, chains, checks, connected, counting, oracles, transition_paths
 from getsei.kinetics.endpoints import Endpoint
@@ -14,6 +15,7 @@ from getsei.units import PS_PER_NS
 
 ORACLE_TOLERANCE = 1e-10
 DOMINANT_PROBABILITY = 0.5
+PASSAGE_PROBABILITY = 0.01
 SENSITIVITY = 0.25
 """Relative change of the flux with lag or dwell above which the choice of it matters."""
 DWELLS = (1, 3, 5)
@@ -36,6 +38,47 @@ def count_passages(states: States, model: KoopmanModel, source: Endpoint, target
     enough = int(events.sum()) >= bootstrap.MIN_EVENTS and len(events) > 1
     note = "passages from source to target counted frame by frame, per ion and time; n = passages"
     return Estimate(value, float(low), float(high), "1/(ion ns)", int(events.sum()), enough, note)
+
+
+def passages_in_window(
+    states: States, model: KoopmanModel, sampled: Sampled
+) -> tuple[dict[str, Any], int, float]:
+    """Compare the passages seen lag by lag with those the model predicts for the sampled time.
+
+    Returns
+    -------
+    row : dict
+        The check.
+    seen : int
+        Passages between frames one lag apart: what the model, which knows nothing within the lag, can see.
+    expected : float
+        Passages that the model predicts.
+    """
+    lag = round(model.lag_ps / model.frame_interval_ps)
+    rank = np.full(states.n_states + 1, -1)
+    rank[model.active] = np.arange(len(model.active))
+    source, target = model.active[sampled.source].tolist(), model.active[sampled.target].tolist()
+    seen, expected = 0, 0.0
+    for begin, end in states.segments:
+        piece = states.labels[:, int(begin) : int(end) : lag]
+        whole = np.array([[0, piece.shape[1]]])
+        seen += int(counting.reactive_events(piece, whole, source, target, states.n_states)[0].sum())
+        first = rank[piece[:, 0]]
+        start = np.bincount(first[first >= 0], minlength=len(model.active))
+        steps = piece.shape[1] - 1
+        expected += counting.expected_passages(model.operator, start, sampled.source, sampled.target, steps)
+    # Two-sided: passages of different ions are rare and nearly independent.
+    below, above = poisson.cdf(seen, expected), poisson.sf(seen - 1, expected)
+    probability = float(min(1.0, 2.0 * min(below, above)))
+    row = checks.row(
+        "passages seen against the model, Poisson p",
+        probability,
+        PASSAGE_PROBABILITY,
+        passed=probability >= PASSAGE_PROBABILITY,
+        meaning=f"{seen} passages were seen, the model predicts {expected:.1f} in the sampled time; below "
+        "the limit the states keep a memory and their rates do not add up to a flux.",
+    )
+    return row, seen, expected
 
 
 def theory(model: KoopmanModel, sampled: Sampled, paths: list[dict[str, Any]]) -> list[dict[str, Any]]:

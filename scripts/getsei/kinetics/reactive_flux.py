@@ -49,11 +49,21 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
     per_ns = PS_PER_NS / model.lag_ps
     paths, diversity = flux_pathways.describe(model, sampled, float(cfg["path_fraction"]), per_ns)
     direct = flux_checks.count_passages(states, model, source, target)
+    counted, seen, expected = flux_checks.passages_in_window(states, model, sampled)
     supported, note = _support(model, paths, sampled)
+    if supported and not counted["passed"]:
+        supported = False
+        note = (
+            f"the model predicts {expected:.1f} passages in the sampled time, {seen} were seen: the "
+            "states keep a memory over the lag; use a longer kinetics.lag_ps, or sample longer"
+        )
     net_low, net_high = sampled.interval("net")
     drawn_share = None if sampled.drawn is None else sampled_flux.throughput(sampled.drawn, sampled.source)
     throughput = sampled_flux.throughput(flux, sampled.source)
-    estimates = _estimates(states, model, sampled, paths, direct, supported=supported, note=note) | diversity
+    estimates = _estimates(states, model, sampled, paths, direct, supported=supported, note=note)
+    for name, value in diversity.items():
+        sound = value.supported and supported
+        estimates[name] = dataclasses.replace(value, supported=sound, note=note or value.note)
     result = ReactiveFlux(
         forward_committor=flux.forward,
         backward_committor=flux.backward,
@@ -77,6 +87,7 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
         checks=[
             *flux_checks.theory(model, sampled, paths),
             *flux_checks.passages(estimates),
+            counted,
             *flux_checks.other_lags(states, model, sampled),
             *flux_checks.other_dwells(states, model, sampled),
         ],
