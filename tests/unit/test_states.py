@@ -132,6 +132,11 @@ def test_names_say_what_surrounds_an_ion():
     ]
 
 
+def test_an_atom_of_vapour_is_no_metal():
+    alone = np.array([[11.0, 0.1, 0.1, 0.2], [0.3, 0.0, 0.0, 0.1]])
+    assert chemistry.name_states(alone, ELEMENTS, ["Li"], 6.0) == ["metal-like", "isolated"]
+
+
 def test_names_are_unique_and_true_without_any_metal():
     same = np.array([[4.0, 0.9, 0.0, 3.1], [3.5, 0.9, 0.0, 3.0], [3.5, 0.5, 0.0, 3.0], [3.5, 0.5, 0.0, 3.0]])
     names = chemistry.name_states(same, ELEMENTS, ["Li"], 3.9)
@@ -242,12 +247,14 @@ def test_gates_fail_where_they_should():
     good |= {"final_loss": 4.0, "chance_loss": 6.2}
     still = gates.Cleaning(0.05, 0.04, 0.1, 0.02)
     candidate = choice.Candidate(6, 0.6, 0.55, 0.2, 0.95, 0.05)
-    table = gates.collect(candidate, gates.Baselines(0.25, 0.4), good, {"S": 0.8}, still)
+    table = gates.collect(candidate, gates.Baselines(0.25, 0.4), good, {"S": 0.8}, still, isolated=0.0)
     assert all(row["passed"] for row in table)
     collapsed = good | {"effective_rank": 1.0, "mean_cosine": 0.9, "final_loss": 6.2}
     poor = choice.Candidate(6, 0.57, 0.3, 0.48, 0.5, 0.001)
     wild = gates.Cleaning(0.6, 0.3, 0.7, 0.5)
-    table = gates.collect(poor, gates.Baselines(0.7, float("nan")), collapsed, {"S": 0.1}, wild)
+    table = gates.collect(
+        poor, gates.Baselines(0.7, float("nan")), collapsed, {"S": 0.1}, wild, isolated=0.03
+    )
     passed = [row["name"] for row in table if row["passed"]]
     assert passed == ["silhouette", "truncated neighbours"]
     assert not any("coordination numbers" in row["name"] for row in table)

@@ -105,6 +105,7 @@ def assign(embedding: Embedding, replicas: Sequence[Environments], settings: Sta
         embedding.diagnostics,
         gates.explained_variance(raw.T.ravel(), _flat(data.coordination), data.elements),
         measure_cleaning(raw, cleaned, embedding.segments),
+        isolated=float(np.mean(_flat(data.coordination).sum(axis=1) < 1)),
     )
     for gate in report:
         verdict = "pass" if gate["passed"] else "FAIL"

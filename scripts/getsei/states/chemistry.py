@@ -34,6 +34,8 @@ DEPTH = 0.75
 """A minimum counts if it is this much lower than the maxima on both sides."""
 
 METAL_MAX_ANIONS = 0.5
+METAL_MIN_NEIGHBOURS = 4.0
+"""An atom on the open face of a bcc metal keeps four nearest neighbours."""
 RICH = 1.1
 """A state with this many times the mean number of mobile neighbours is rich in them."""
 
@@ -194,7 +196,8 @@ def name_states(
 ) -> list[str]:
     """Name states by their mean coordination.
 
-    ``metal-like``: fewer than half an anion in the first shell. Otherwise the anions and their rounded
+    ``metal-like``: fewer than half an anion in the first shell; ``isolated`` if it also holds fewer mobile
+    neighbours than a metal atom has anywhere but in its vapour. Otherwise the anions and their rounded
     numbers, ``S3Cl1``, with ``Li-rich`` where the mobile neighbours exceed the mean by a tenth. States that
     would share a name show their mobile neighbours, ``S3Cl1 Li3.9``, then also their anions to one
     decimal, and at last their rank.
@@ -217,13 +220,15 @@ def name_states(
     columns = [elements.index(anion) for anion in anions]
     n_mobile = coordination[:, [elements.index(symbol) for symbol in mobile]].sum(1)
     names = [
-        _name(dict(zip(anions, row[columns], strict=True)), 0)
+        _name(dict(zip(anions, row[columns], strict=True)), number, 0)
         + _rich(number, mean_mobile, row[columns].sum(), mobile)
         for row, number in zip(coordination, n_mobile, strict=True)
     ]
     for decimals in (0, 1):
         for state in [state for state, name in enumerate(names) if names.count(name) > 1]:
-            anion_name = _name(dict(zip(anions, coordination[state, columns], strict=True)), decimals)
+            anion_name = _name(
+                dict(zip(anions, coordination[state, columns], strict=True)), n_mobile[state], decimals
+            )
             names[state] = f"{anion_name} {mobile[0]}{n_mobile[state]:.1f}"
     return [
         f"{name} #{names[:state].count(name) + 1}" if names.count(name) > 1 else name
@@ -231,9 +236,9 @@ def name_states(
     ]
 
 
-def _name(anions: dict[str, float], decimals: int) -> str:
+def _name(anions: dict[str, float], n_mobile: float, decimals: int) -> str:
     if sum(anions.values()) < METAL_MAX_ANIONS:
-        return "metal-like"
+        return "metal-like" if n_mobile >= METAL_MIN_NEIGHBOURS else "isolated"
     ordered = sorted(anions, key=lambda element: (-anions[element], element))
     smallest = 0.5 if decimals == 0 else 0.15
     shown = [element for element in ordered if anions[element] >= smallest] or ordered[:1]

@@ -17,6 +17,7 @@ MAX_MEAN_COSINE = 0.5
 MIN_EXPLAINED = 0.5
 MIN_COORDINATION_SD = 0.2
 """Elements whose coordination hardly varies have no variance worth explaining."""
+MAX_ISOLATED = 1e-3
 MAX_CHANGE_RATE = 0.2
 
 
@@ -83,6 +84,7 @@ def collect(
     diagnostics: Mapping[str, float],
     explained: Mapping[str, float],
     cleaning: Cleaning,
+    isolated: float,
 ) -> list[dict[str, Any]]:
     """Return the table of gates.
 
@@ -98,6 +100,8 @@ def collect(
         Share of the variance of each element's coordination number that the states explain.
     cleaning : Cleaning
         What label cleaning did.
+    isolated : float
+        Share of environments without any neighbour in the first shell.
 
     Returns
     -------
@@ -106,6 +110,13 @@ def collect(
     """
     return [
         *_separation(candidate, baselines),
+        at_most(
+            "share of ions without a neighbour",
+            isolated,
+            MAX_ISOLATED,
+            "above the limit the metal evaporates into a void: the potential binds it too weakly, or the "
+            "cell is too large for what the reaction left",
+        ),
         *_embedding(diagnostics),
         *[
             at_least(
