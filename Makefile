@@ -30,7 +30,7 @@ $(STAMP): requirements.lock
 	touch $@
 
 quick: setup
-	snakemake --configfile config/config.yaml config/quick.yaml --config results=quick
+	snakemake --configfile config/quick.yaml
 
 test: setup
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile

@@ -154,3 +154,8 @@ def test_quick_configuration_is_valid(workflow):
     jobs = workflow.jobs("--configfile", "config/quick.yaml")
     assert jobs["build_interface"] == 3
     assert Path(workflow.folder / "config/quick.yaml").is_file()
+
+
+def test_make_quick_runs_the_quick_configuration():
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    assert "\tsnakemake --configfile config/quick.yaml\n" in makefile
