@@ -11,7 +11,7 @@ def native_cache(tmp_path_factory):
     try:
         build.compiler()
     except build.BuildError as error:
-        pytest.skip(str(error))
+        pytest.skip(f"{error}; install g++ to run this test")
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GETSEI_CACHE", str(folder))

@@ -76,7 +76,7 @@ def test_models_of_the_class_agree_with_torch(options):
 def test_every_instruction_set_agrees_with_torch_in_single_precision(target):
     order = list(build.TARGETS)
     if order.index(target) < order.index(build.best_target()):
-        pytest.skip(f"this processor does not run {target}")
+        pytest.skip(f"this processor does not run {target} code; run the test on one that does")
     positions, cell, species = toy_mace.rattled_cell(n_side=4)
     module = _model()
     native = _native(module, species, "float32", target=target)

@@ -77,7 +77,10 @@ def test_settings_out_of_range_are_refused(model):
         models.load(model, [])
 
 
-@pytest.mark.skipif(toy_mace.torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.skipif(
+    toy_mace.torch.cuda.is_available(),
+    reason="tests the refusal of cuda where there is none: run with CUDA_VISIBLE_DEVICES= set to nothing",
+)
 def test_missing_device_is_said(model):
     with pytest.raises(UserError, match="no CUDA device"):
         models.load(model, ["Li"], device="cuda")
