@@ -6,9 +6,6 @@ from getsei import environments
 from getsei.contrastive import encoder as encoders
 from getsei.errors import UserError
 
-# torch_geometric compiles helpers with torch.jit when it is imported, which torch 2.13 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
 ELEMENTS = (3, 15, 16, 17)
 INVARIANCE = 1e-5  # single precision
 CUTOFF_A = 5.0

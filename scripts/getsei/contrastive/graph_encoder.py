@@ -1,8 +1,14 @@
 """Message passing between all neighbours of an ion (torch_geometric)."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
+
+with warnings.catch_warnings():
+    # torch_geometric scripts its helpers when it is imported, which torch deprecates.
+    warnings.simplefilter("ignore")
+    from torch_geometric.nn import MessagePassing
 
 from getsei.contrastive.encoder import (
     ABSENT,
