@@ -223,7 +223,7 @@ def document(schema: Mapping[str, Any]) -> str:
         "    interface:",
         "      electrolyte: Li3PS4_beta_ordered # a file of config/structures",
         "    md:",
-        "      production_ps: 50.0              # every key of `defaults` can be overridden",
+        "      production_ps: 400.0             # every key of `defaults` can be overridden",
         "```",
         "",
         "Crystals are described in `config/structures/`, one file each; copy one to add your own.",

@@ -60,9 +60,9 @@ def test_readme_of_the_configuration_is_in_step():
 
 
 def test_system_entry_overrides_only_itself(config):
-    set_key(config, "systems.li6ps5cl.md.production_ps", 40.0)
+    set_key(config, "systems.li6ps5cl.md.production_ps", 320.0)
     systems = settings.resolve(config)
-    assert systems["li6ps5cl"]["md"]["production_ps"] == 40.0
+    assert systems["li6ps5cl"]["md"]["production_ps"] == 320.0
     assert systems["li10gep2s12"]["md"]["production_ps"] == config["defaults"]["md"]["production_ps"]
     assert systems["li6ps5cl"]["md"]["timestep_fs"] == config["defaults"]["md"]["timestep_fs"]
 

@@ -47,7 +47,7 @@ def set_keys(workflow, edit):
 def keep(*names):
     def edit(config):
         config["systems"] = {name: config["systems"][name] for name in names}
-        config["defaults"]["md"] |= {"production_ps": 40.0, "segment_ps": 10.0}
+        config["defaults"]["md"] |= {"production_ps": 160.0, "segment_ps": 40.0}
 
     return edit
 
