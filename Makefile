@@ -1,6 +1,7 @@
 # make        set up the environment and run the main job on the default configuration
 # make test   set up the environment and run the tests
 # make quick  the same jobs on a protocol of a few minutes, for a first look
+# make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,7 +14,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all setup quick test report potential lint clean
+.PHONY: all setup quick test report potential crosscheck lint clean
 
 all: setup
 	snakemake
@@ -42,6 +43,14 @@ report: setup
 potential: setup
 	snakemake potential
 
+crosscheck: setup .venv-crosscheck/.installed
+	snakemake crosscheck
+
+.venv-crosscheck/.installed: envs/crosscheck_kinetics.txt
+	$(PYTHON) -m venv .venv-crosscheck
+	.venv-crosscheck/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 lint: setup
 	ruff check .
 	ruff format --check .
@@ -49,4 +58,4 @@ lint: setup
 	snakemake --lint
 
 clean:
-	rm -rf $(VENV) .snakemake
+	rm -rf $(VENV) .venv-crosscheck .snakemake

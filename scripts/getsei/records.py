@@ -324,6 +324,8 @@ class ReactiveFlux(Record):
         "1", "(n_active, 3) share of the flux through each state: value, low, high"
     )
     active: np.ndarray = array("1", "(n_active,) index of each active state among all states")
+    operator: np.ndarray = array("1", "(n_active, n_active) row-stochastic, over the lag")
+    populations: np.ndarray = array("1", "(n_active,) observed populations")
     source: list[int]
     target: list[int]
     source_rule: str

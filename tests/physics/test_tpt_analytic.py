@@ -16,7 +16,7 @@ def test_five_state_chain():
     assert flux.total == pytest.approx(0.0108050847, abs=EXACT)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # deeptime and PyEMMA predate this NumPy
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # deeptime predates this NumPy
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("seed", range(5))
 def test_deeptime_finds_the_same(seed):

@@ -33,7 +33,7 @@ CONDA_NAMES = {
 """Import name to distribution name, where they differ."""
 PROVIDED_BY = {"e3nn": "mace-torch", "pymatgen": "chgnet"}
 """Distributions that come as a requirement of another, whose data structures they are."""
-OWN_VERSIONS = {("run_tpt", "numpy")}
+OWN_VERSIONS = {("crosscheck_kinetics", "numpy")}
 """Where an environment must differ from the lock: PyEMMA's conda packages are built for numpy 1."""
 
 

@@ -59,3 +59,30 @@ rule run_tpt:
         code=code_digest("run_tpt.py"),
     script:
         "../../scripts/run_tpt.py"
+
+
+rule crosscheck_kinetics:
+    input:
+        flux="<results>/{system}/kinetics/flux.h5",
+    output:
+        table="<results>/{system}/kinetics/crosscheck.csv",
+    log:
+        "<logs>/{system}/crosscheck_kinetics.log",
+    benchmark:
+        "<benchmarks>/{system}/crosscheck_kinetics.tsv"
+    conda:
+        "../../envs/crosscheck_kinetics.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="10m",
+    params:
+        code=code_digest("crosscheck_kinetics.py"),
+    script:
+        "../../scripts/crosscheck_kinetics.py"
+
+
+rule crosscheck:
+    input:
+        expand("<results>/{system}/kinetics/crosscheck.csv", system=SYSTEMS),
+    localrule: True

@@ -76,6 +76,8 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
             throughput, np.zeros((0, len(throughput))) if drawn_share is None else drawn_share
         ),
         active=model.active,
+        operator=model.operator,
+        populations=model.populations,
         source=sampled.source,
         target=sampled.target,
         source_rule=source.rule,
@@ -224,6 +226,8 @@ def _unsupported(
         edge_events=sampled_flux.edge_events(model),
         throughput=np.full((n, 3), np.nan),
         active=model.active,
+        operator=model.operator,
+        populations=model.populations,
         source=sampled_flux.among_active(model, source),
         target=sampled_flux.among_active(model, target),
         source_rule=source.rule,
@@ -250,5 +254,5 @@ def _provenance(model: KoopmanModel, cfg: Mapping[str, Any]) -> dict[str, Any]:
         "settings": dict(cfg),
         "kinetics": model.provenance["settings"],
         "dwell_frames": model.provenance["dwell_frames"],
-        "versions": provenance.versions("numpy", "deeptime", "pyemma"),
+        "versions": provenance.versions("numpy", "deeptime"),
     }
