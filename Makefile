@@ -1,5 +1,6 @@
 # make        set up the environment and run the main job on the default configuration
 # make test   set up the environment and run the tests
+# make selftest  recover known states and known rates, and see through three samples without any
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
 
@@ -14,7 +15,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all setup quick test report potential crosscheck lint clean
+.PHONY: all setup quick test selftest report potential crosscheck lint clean
 
 all: setup
 	snakemake
@@ -35,6 +36,9 @@ quick: setup
 
 test: setup
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
+
+selftest: setup
+	OMP_NUM_THREADS=1 PYTHONPATH=scripts python -m getsei.selftest
 
 report: setup
 	snakemake

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import synthetic
-from getsei import environments
+from getsei import environments, synthetic
 from getsei.contrastive import training
 from getsei.states import assignment
 from getsei.states.cleaning import change_rate, dwell_filter

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-import synthetic
 import torch
-from getsei import environments
+from getsei import environments, synthetic
 from getsei.contrastive import encoder as encoders
 from getsei.errors import UserError
 

@@ -3,8 +3,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import synthetic
-from getsei import records
+from getsei import records, synthetic
 from getsei.contrastive import training
 from getsei.errors import UserError
 from getsei.records import UNASSIGNED
@@ -80,6 +79,9 @@ def test_rates_of_change_and_return():
     assert cleaning.return_rate(labels, WHOLE) == pytest.approx(1 / 3)
     assert cleaning.change_rate(labels, np.array([[0, 2], [2, 3], [3, 5], [5, 11]])) == 0.0
     assert cleaning.return_rate(labels, np.array([[0, 3]])) == 0.0
+    both = np.concatenate([labels, np.zeros_like(labels)])
+    assert cleaning.moving_share(both, WHOLE) == 0.5
+    assert cleaning.moving_share(labels, np.array([[0, 2], [2, 3], [3, 5], [5, 11]])) == 0.0
 
 
 # --- chemistry
@@ -245,13 +247,13 @@ def test_explained_variance_of_perfect_and_useless_states():
 def test_gates_fail_where_they_should():
     good = {"effective_rank": 4.0, "mean_cosine": 0.1, "truncated_neighbours": 0.0}
     good |= {"final_loss": 4.0, "chance_loss": 6.2}
-    still = gates.Cleaning(0.05, 0.04, 0.1, 0.02)
+    still = gates.Cleaning(0.05, 0.04, 0.1, 0.02, 0.6)
     candidate = choice.Candidate(6, 0.6, 0.55, 0.2, 0.95, 0.05)
     table = gates.collect(candidate, gates.Baselines(0.25, 0.4), good, {"S": 0.8}, still, isolated=0.0)
     assert all(row["passed"] for row in table)
     collapsed = good | {"effective_rank": 1.0, "mean_cosine": 0.9, "final_loss": 6.2}
     poor = choice.Candidate(6, 0.57, 0.3, 0.48, 0.5, 0.001)
-    wild = gates.Cleaning(0.6, 0.3, 0.7, 0.5)
+    wild = gates.Cleaning(0.6, 0.3, 0.7, 0.5, 0.0)
     table = gates.collect(
         poor, gates.Baselines(0.7, float("nan")), collapsed, {"S": 0.1}, wild, isolated=0.03
     )

@@ -2,9 +2,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-import synthetic
 import torch
-from getsei import records
+from getsei import records, synthetic
 from getsei.contrastive import training
 from getsei.contrastive.encoder import Tokeniser
 from getsei.errors import UserError

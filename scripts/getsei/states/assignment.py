@@ -276,6 +276,7 @@ def measure_cleaning(raw: np.ndarray, cleaned: np.ndarray, segments: np.ndarray)
         cleaned_rate=cleaning.change_rate(cleaned, segments),
         returns=cleaning.return_rate(raw, segments),
         changed=float((raw != cleaned).mean()),
+        moving=cleaning.moving_share(cleaned, segments),
     )
 
 

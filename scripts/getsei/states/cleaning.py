@@ -57,6 +57,14 @@ def change_rate(labels: np.ndarray, segments: np.ndarray) -> float:
     return sum(int((part[:, 1:] != part[:, :-1]).sum()) for part in parts) / pairs if pairs else 0.0
 
 
+def moving_share(labels: np.ndarray, segments: np.ndarray) -> float:
+    """Return the share of ions that change their state at least once within a segment."""
+    moved = np.zeros(len(labels), dtype=bool)
+    for start, stop in np.asarray(segments, dtype=int):
+        moved |= (labels[:, start + 1 : stop] != labels[:, start : stop - 1]).any(axis=1)
+    return float(moved.mean())
+
+
 def return_rate(labels: np.ndarray, segments: np.ndarray, within: int = 2) -> float:
     """Return the share of changes of state that are undone within a few frames."""
     changes = returns = 0

@@ -19,6 +19,7 @@ MIN_COORDINATION_SD = 0.2
 """Elements whose coordination hardly varies have no variance worth explaining."""
 MAX_ISOLATED = 1e-3
 MAX_CHANGE_RATE = 0.2
+MIN_MOVING = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,15 @@ class Cleaning:
         Share of raw changes undone within two frames.
     changed : float
         Share of labels changed.
+    moving : float
+        Share of ions that change their state at least once after cleaning.
     """
 
     raw_rate: float
     cleaned_rate: float
     returns: float
     changed: float
+    moving: float
 
 
 def row(name: str, value: float, limit: float, *, passed: bool, meaning: str) -> dict[str, Any]:
@@ -162,6 +166,12 @@ def collect(
             cleaning.changed,
             0.2,
             "above the limit the dwell filter rewrites the states instead of cleaning them",
+        ),
+        at_least(
+            "share of ions that change their state",
+            cleaning.moving,
+            MIN_MOVING,
+            "below the limit ions only vibrate: the run is too short or too cold for any rate",
         ),
     ]
 

@@ -1,14 +1,17 @@
-"""Ions with known environments and known kinetics, for the tests of several stages.
+"""Ions with known environments and known kinetics: what the tests and the self-test measure against.
 
 Six environment types, ordered by falling lithium coordination, and a reversible Markov chain between them
 with a known transition matrix. `environments` draws neighbours directly and is fast; `trajectory` places
-real cages in a periodic box and lets each ion hop between its own six.
+real cages in a periodic box and lets each ion hop between its own six. `shuffled`, `frozen` and
+`one_state` are negative controls, in which there is nothing to find.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from ase.data import atomic_numbers
+
 from getsei import records
 
 SHELLS = (
@@ -83,14 +86,64 @@ def chain(n_ions: int, n_frames: int, seed: int, matrix: np.ndarray | None = Non
     return labels
 
 
+def timescales_ps() -> np.ndarray:
+    """Return the five implied timescales of the chain in ps, falling."""
+    values = np.sort(np.linalg.eigvals(transition_matrix()).real)[::-1]
+    return -FRAME_INTERVAL_PS / np.log(values[1:])
+
+
 def environments(n_ions: int = 40, n_frames: int = 200, seed: int = 0, noise_A: float = 0.15) -> Synthetic:
-    """Draw environments around ions that follow the chain.
+    """Draw environments around ions that follow the chain."""
+    return surround(chain(n_ions, n_frames, seed), seed, noise_A)
+
+
+def shuffled(truth: Synthetic, seed: int = 0) -> Synthetic:
+    """Return the same environments with the frames of every ion in random order: no memory is left."""
+    record = truth.environments
+    rng = np.random.default_rng([seed, 3])
+    order = rng.permuted(np.tile(np.arange(record.n_frames)[:, None], record.n_ions), axis=0)
+    rows = (order * record.n_ions + np.arange(record.n_ions)).ravel()
+    counts = np.diff(record.offsets)[rows]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    take = np.repeat(record.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+    changed = dataclasses.replace(
+        record,
+        offsets=offsets,
+        species=record.species[take],
+        vectors=record.vectors[take],
+        positions=np.take_along_axis(record.positions, order[..., None], axis=0),
+    )
+    return Synthetic(changed, np.take_along_axis(truth.labels, order.T, axis=1), truth.transition_matrix)
+
+
+def frozen(n_ions: int = 40, n_frames: int = 200, seed: int = 0) -> Synthetic:
+    """Draw environments of ions that vibrate but never change their type."""
+    kinds = np.random.default_rng([seed, 4]).choice(6, size=n_ions, p=POPULATIONS)
+    return surround(np.tile(kinds[:, None], n_frames), seed)
+
+
+def one_state(n_ions: int = 40, n_frames: int = 200, seed: int = 0, kind: int = 2) -> Synthetic:
+    """Draw environments of ions that are all of one type at all times."""
+    return surround(np.full((n_ions, n_frames), kind), seed)
+
+
+def surround(labels: np.ndarray, seed: int = 0, noise_A: float = 0.15) -> Synthetic:
+    """Draw environments of given types.
 
     Vectors carry a correlated thermal noise (AR(1), half of it kept from frame to frame), every ion has its
     own random orientation, and the outermost neighbour is missing from every eighth environment.
+
+    Parameters
+    ----------
+    labels : (n_ions, n_frames) int array
+        Type of each environment.
+    seed : int
+        Seed of noise and orientations.
+    noise_A : float
+        Standard deviation of each coordinate of a neighbour in Å.
     """
     rng = np.random.default_rng([seed, 1])
-    labels = chain(n_ions, n_frames, seed)
+    n_ions, n_frames = labels.shape
     templates = [template(kind) for kind in range(6)]
     width = max(len(elements) for elements, _ in templates)
     numbers = np.zeros((6, width), dtype=np.uint8)
