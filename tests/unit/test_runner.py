@@ -32,7 +32,7 @@ MD = {
     "max_force_eV_per_A": 100.0,
     "seed": 1,
 }
-ORIGIN = {"potential_sha256": "0"}
+ORIGIN = {"potential": "0"}
 
 
 class Sabotaged(Morse):

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from getsei import settings
 from getsei.dynamics import protocol
 from getsei.errors import UserError
+from getsei.potentials import sources
 from getsei.provenance import code_digest
 
 
@@ -59,14 +60,9 @@ def final_targets():
 
 
 def potential_file(wildcards):
-    """Return the model file of a system's potential."""
-    return SYSTEMS[wildcards.system]["potential"]["model"]
-
-
-def evaluation_options(wildcards):
-    """Return how a system's potential is evaluated."""
-    potential = SYSTEMS[wildcards.system]["potential"]
-    return {key: value for key, value in potential.items() if key != "model"}
+    """Return the model file of a system's potential; none where it is no file."""
+    source = sources.parse(SYSTEMS[wildcards.system]["potential"]["model"])
+    return source.name if source.kind == "file" else []
 
 
 def crystal_files(wildcards):

@@ -20,7 +20,7 @@ rule run_md:
         runtime="12h",
     params:
         cfg=segment_parameters,
-        potential=evaluation_options,
+        potential=lookup(dpath="{system}/potential", within=SYSTEMS),
         code=code_digest("run_md.py"),
     script:
         "../../scripts/run_md.py"

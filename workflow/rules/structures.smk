@@ -17,7 +17,7 @@ rule build_interface:
         runtime="15m",
     params:
         cfg=lookup(dpath="{system}/interface", within=SYSTEMS),
-        potential=evaluation_options,
+        potential=lookup(dpath="{system}/potential", within=SYSTEMS),
         code=code_digest("build_interface.py"),
     script:
         "../../scripts/build_interface.py"

@@ -109,7 +109,7 @@ def run_segment(
     seed : int
         Of velocities and of the Langevin bath.
     origin : mapping
-        Provenance to store with the frames; its ``potential_sha256`` ties checkpoints to the potential.
+        Provenance to store with the frames; its ``potential`` ties checkpoints to the potential.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def run_segment(
         system.species,
         (system.positions, system.cell),
         previous_restart,
-        str(origin.get("potential_sha256", "")) + evaluator.name,
+        str(origin.get("potential", "")) + evaluator.name,
     )
     checkpoint = checkpoints.find(outputs.checkpoint, digest)
     if checkpoint.n_frames:

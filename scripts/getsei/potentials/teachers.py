@@ -4,7 +4,6 @@ The default teacher is CHGNet (Deng et al., Nat. Mach. Intell. 5, 1031 (2023), 1
 whose weights come inside its wheel, so that labelling needs no network. Any ASE calculator serves too.
 """
 
-import importlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 
 from getsei.errors import UserError
+from getsei.potentials import sources
 
 log = logging.getLogger("getsei")
 
@@ -143,19 +143,8 @@ def load(spec: str | Mapping[str, Any]) -> Teacher:
             "'calculator' (the import path of an ASE calculator, such as ase.calculators.emt.EMT)"
         )
     path = str(spec["calculator"])
-    module, _, attribute = path.rpartition(".")
-    try:
-        made = getattr(importlib.import_module(module), attribute)(**spec.get("arguments", {}))
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UserError(
-            f"potential_training.teacher: the calculator {path} can not be made ({error}); "
-            "check its import path, its arguments and that its package is installed"
-        ) from error
-    package = module.split(".")[0]
-    try:
-        version = metadata.version(package)
-    except metadata.PackageNotFoundError:
-        version = "unknown"
+    key = "potential_training.teacher"
+    made, version = sources.import_calculator(path, spec.get("arguments", {}), key)
     return CalculatorTeacher(made, path, version)
 
 
