@@ -13,6 +13,7 @@ with job.logged(snakemake) as log:
         records.KoopmanModel.load(snakemake.input.koopman),
         [records.Trajectory.load(path) for path in snakemake.input.trajectories],
         [records.Environments.load(path) for path in snakemake.input.environments],
+        records.Interphase.load(snakemake.input.interphase),
         snakemake.params.cfg["mobility_lag_ps"],
         sampling["bootstrap"],
         sampling["seed"],

@@ -21,6 +21,7 @@ with job.logged(snakemake) as log:
             koopman=records.KoopmanModel.load(source.koopman),
             flux=records.ReactiveFlux.load(source.flux),
             transport=records.Transport.load(source.transport),
+            interphase=records.Interphase.load(source.interphase),
         ),
     )
     text = json.dumps(summary.plain(found), indent=1, ensure_ascii=False, allow_nan=False)

@@ -5,7 +5,7 @@ leaks; how far an ion moves between frames depends on its state. Everything is d
 """
 
 import numpy as np
-from getsei import records
+from getsei import interphase, records
 from getsei.kinetics import koopman, reactive_flux
 
 FRAME_PS = 0.1
@@ -219,6 +219,7 @@ def system(n_states=6, n_ions=48, n_frames=200, seed=0, framework=("P", "S", "S"
     return {
         "trajectory": run,
         "environments": found,
+        "interphase": interphase.measure([run], [found], draws=50),
         "embedding": embedding(known, seed=seed),
         "states": known,
         "koopman": fitted,

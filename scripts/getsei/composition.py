@@ -1,7 +1,9 @@
 """What becomes of the bonds: coordination numbers along a trajectory, and which starting bonds survive."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import data
@@ -55,6 +57,12 @@ class Course:
         """Return the pair as ``centre-neighbour``."""
         return f"{self.centre}-{self.neighbour}"
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the course in plain lists, for a record."""
+        plain = dataclasses.asdict(self)
+        plain |= {key: getattr(self, key).tolist() for key in ("times_ps", "mean", "sd")}
+        return {**plain, "name": self.name, "survival": self.survival and self.survival.as_dict()}
+
 
 def bond_cutoff(first: str, second: str, stretch: float) -> float:
     """Return the longest bond in Å, from scaled covalent radii.
@@ -85,7 +93,7 @@ def courses(
     -------
     list of Course
         Anions around other framework elements where they are bonded in the first frame, then mobile
-        ions around each framework element.
+        ions around each framework element and each framework element around mobile ions.
     """
     species = np.asarray(trajectory.species)
     elements, totals = np.unique(species, return_counts=True)
@@ -98,7 +106,9 @@ def courses(
         if a not in ANIONS and b in ANIONS
     ]
     first_mobile = len(wanted)
-    wanted += [(a, m, bond_cutoff(a, m, MOBILE_STRETCH)) for a in framework for m in mobile if m in number]
+    shells = [(a, m) for a in framework for m in mobile if m in number]
+    shells += [(m, a) for a, m in shells]
+    wanted += [(a, b, bond_cutoff(a, b, MOBILE_STRETCH)) for a, b in shells]
     if not wanted:
         return []
     n_frames = len(trajectory.positions)

@@ -1,4 +1,4 @@
-"""Displacements of ions against a stated reference, visits to states, diffusion coefficients."""
+"""Displacements of ions against a stated reference, and visits to states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from ase import data
 
-from getsei import cells, statistics
+from getsei import cells
 from getsei.errors import UserError
-from getsei.records import UNASSIGNED, Environments, Estimate, States, Trajectory
-from getsei.units import A2_PER_PS_TO_CM2_PER_S
+from getsei.records import UNASSIGNED, Environments, States, Trajectory
 
 MIN_IONS = 5
 """Fewest ions that carry a number: with fewer, resampling ions says nothing."""
-MIN_EXPONENT = 0.75
-"""Smallest d ln MSD / d ln t in the fit range at which its slope is called a diffusion coefficient."""
 MAX_ORIGINS = 2000
 """Most time origins per segment and lag; more are strongly correlated and cost memory."""
 N_MSD_LAGS = 24
@@ -187,63 +184,3 @@ def fit_range(lags_ps: np.ndarray, mobility_lag_ps: float) -> np.ndarray:
     times hold rattling.
     """
     return lags_ps >= max(mobility_lag_ps, 0.2 * lags_ps[-1]) - 1e-9
-
-
-def diffusion(
-    lags_ps: np.ndarray, per_ion: np.ndarray, fit: np.ndarray, weights: np.ndarray
-) -> dict[str, Estimate]:
-    """Return the diffusion coefficient and the exponent of the MSD of a set of ions.
-
-    Weighted least squares with weights 1 / (t MSD(t)^2), the inverse variance of a mean over windows that
-    do not overlap (A. R. McCluskey, S. W. Coles, B. J. Morgan, J. Chem. Theory Comput. 21 (2025) 79,
-    10.1021/acs.jctc.4c01249, discusses why the variance grows so).
-
-    Parameters
-    ----------
-    lags_ps : (n_lags,) array
-        ps.
-    per_ion : (n_ions, n_lags) array
-        Mean square displacement of each ion, averaged over time origins, in Å².
-    fit : (n_lags,) bool array
-        Lags that are fitted.
-    weights : (n_draws, n_ions) array
-        How often each ion is drawn; draws without any of the ions are left out.
-
-    Returns
-    -------
-    dict of Estimate
-        `diffusion` in cm²/s and `exponent`, d ln MSD / d ln t in the fit range.
-    """
-    n = len(per_ion)
-    t = lags_ps[fit]
-    if n < MIN_IONS or len(t) < 3:
-        why = f"{n} ions and {len(t)} lags in the fit range; at least {MIN_IONS} and 3 are needed"
-        nothing = (np.nan, np.nan, np.nan)
-        return {
-            "diffusion": Estimate(*nothing, "cm^2/s", n, False, why),
-            "exponent": Estimate(*nothing, "1", n, False, why),
-        }
-    mean = per_ion[:, fit].mean(0)
-    drawn = weights @ per_ion[:, fit] / np.maximum(weights.sum(1, keepdims=True), 1)
-    variance = mean**2 * t
-
-    def slope(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        centred = x - np.average(x, weights=weight)
-        return y @ (weight * centred) / (weight * centred**2).sum()
-
-    rate = slope(t, mean, 1 / variance) / 6
-    drawn = drawn[drawn.min(1) > 0]
-    rates = slope(t, drawn, 1 / variance) / 6
-    power = slope(np.log(t), np.log(mean), 1 / t)
-    powers = slope(np.log(t), np.log(drawn), 1 / t)
-    low, high = statistics.interval(rates)
-    supported, note = True, f"MSD {mean[-1]:.3g} Å² at {t[-1]:.3g} ps"
-    if power < MIN_EXPONENT:
-        supported, note = False, f"not diffusive: MSD grows as t^{power:.2f} up to {t[-1]:.3g} ps; {note}"
-    elif low <= 0:
-        supported, note = False, f"slope of the MSD not distinguishable from zero; {note}"
-    scale = A2_PER_PS_TO_CM2_PER_S
-    return {
-        "diffusion": Estimate(rate * scale, low * scale, high * scale, "cm^2/s", n, supported, note),
-        "exponent": Estimate(power, *statistics.interval(powers), "1", n),
-    }

@@ -359,9 +359,31 @@ class Transport(Record):
     ion_anion_coordination: np.ndarray = array("1", "(n_ions,)")
     ion_region: np.ndarray = array("1", "(n_ions,) index of the region the ion started in")
     names: list[str]
+    phase_names: list[str]
     region_names: list[str]
     supported: list[bool]
     correlations: dict[str, dict[str, Any]]
     estimates: dict[str, dict[str, Any]]
     definitions: dict[str, str]
     provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Interphase(Record):
+    """Composition along z, phases and coordination over time, of one system."""
+
+    times: np.ndarray = array("ps", "(n_times,) middle of each time block since the start of the run")
+    time_edges: np.ndarray = array("ps", "(n_times + 1,)")
+    z_edges: np.ndarray = array("Å", "(n_slices + 1,)")
+    density: np.ndarray = array("nm^-3", "(n_times, n_slices, n_elements) mean over replicas")
+    phase: np.ndarray = array("1", "(n_replicas, n_times, n_slices) int8 index into phase_names, -1 for none")
+    thickness: np.ndarray = array("Å", "(n_replicas, n_times) of one interphase, NaN without an interface")
+    inventory: np.ndarray = array("1", "(n_replicas, n_times, n_phases) mobile ions in each phase of a cell")
+    elements: list[str]
+    phase_names: list[str]
+    n_interfaces: int
+    mobile: list[str]
+    courses: list[dict[str, Any]]
+    stages: list[dict[str, Any]]
+    definition: str
+    note: str

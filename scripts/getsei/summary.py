@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from getsei import composition, statistics
+from getsei import interphase, statistics
 from getsei.provenance import versions
 from getsei.records import (
     Embedding,
     Environments,
     Estimate,
+    Interphase,
     KoopmanModel,
     ReactiveFlux,
     States,
@@ -42,6 +43,7 @@ class Inputs:
     koopman: KoopmanModel
     flux: ReactiveFlux
     transport: Transport
+    interphase: Interphase
 
 
 def exact(value: float, unit: str, n: int, note: str = "") -> dict[str, Any]:
@@ -80,7 +82,7 @@ def summarise(system: str, inputs: Inputs) -> dict[str, Any]:
         **_by_state(states, transport),
         **{k: v for k, v in transport.estimates.items() if k.split("/")[0] in ("diffusion", "exponent")},
         **{f"correlation/{key}": value for key, value in transport.correlations.items()},
-        **_bonds(inputs),
+        **interphase.numbers(inputs.interphase),
         **_counted_checks(checks),
     }
     return {
@@ -102,6 +104,7 @@ def summarise(system: str, inputs: Inputs) -> dict[str, Any]:
             **transport.definitions,
             "source": flux.source_rule,
             "target": flux.target_rule,
+            "interphase": inputs.interphase.definition,
         },
         "provenance": {
             "trajectories": [t.provenance for t in inputs.trajectories],
@@ -215,40 +218,6 @@ def _by_state(states: States, transport: Transport) -> dict[str, Any]:
         for key in BY_STATE:
             found[f"{key}/{s}"] = dict(transport.estimates[f"{key}/{s}"])
     return found
-
-
-def _bonds(inputs: Inputs) -> dict[str, Any]:
-    found: dict[str, list[Any]] = {}
-    for trajectory in inputs.trajectories:
-        for course in composition.courses(trajectory, inputs.environments[0].mobile):
-            found.setdefault(course.name, []).append(course)
-    numbers = {}
-    for name, replicas in found.items():
-        n = sum(c.n_atoms for c in replicas)
-        for when, index in (("start", 0), ("end", -1)):
-            mean = float(np.average([c.mean[index] for c in replicas], weights=[c.n_atoms for c in replicas]))
-            sd = float(np.mean([c.sd[index] for c in replicas]))
-            half = 1.96 * sd / np.sqrt(n)
-            numbers[f"neighbours_{name}/{when}"] = Estimate(
-                mean,
-                mean - half,
-                mean + half,
-                "1",
-                n,
-                True,
-                f"cutoff {replicas[0].cutoff_A:.2f} Å; n = atoms",
-            ).as_dict()
-        if replicas[0].survival is not None:
-            parts = [c.survival for c in replicas]
-            weight = [c.n for c in parts]
-            value, low, high = (
-                float(np.average([getattr(c, part) for c in parts], weights=weight))
-                for part in ("value", "low", "high")
-            )
-            numbers[f"bond_survival_{name}"] = Estimate(
-                value, low, high, "1", sum(weight), True, "share of starting bonds left at the end; n = atoms"
-            ).as_dict()
-    return numbers
 
 
 def _counted_checks(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from getsei import displacements, statistics
+from getsei import diffusion, displacements, statistics
 from getsei.displacements import MIN_IONS, REFERENCE, Visits
 from getsei.errors import UserError
 from getsei.kinetics import bootstrap
-from getsei.records import Environments, Estimate, KoopmanModel, States, Trajectory, Transport
+from getsei.records import Environments, Estimate, Interphase, KoopmanModel, States, Trajectory, Transport
 from getsei.units import PS_PER_NS
 
 MIN_EVENTS = 10
@@ -33,8 +33,7 @@ DEFINITIONS = {
     "to the mean position of the ion's next visit, to whichever state (the diffusivity of an uncorrelated "
     "random walk with the jumps of that state)",
     "residence_time": "1 / escape rate, from the Koopman model",
-    "diffusion": "slope of the MSD against time / 6, weighted least squares with free intercept from "
-    "{fit_low:.3g} to {fit_high:.3g} ps",
+    "diffusion": diffusion.DEFINITION,
     "ion_mobility": "mean |r(t + L) - r(t)|^2 / (6 L) over all windows of one ion",
     "ion_density": "number density of mobile ions within the environment cutoff, mean over frames",
     "ion_anion_coordination": "number of anions in the first shell, mean over frames",
@@ -152,6 +151,7 @@ def measure(
     koopman: KoopmanModel,
     trajectories: Sequence[Trajectory],
     environments: Sequence[Environments],
+    phases: Interphase,
     mobility_lag_ps: float,
     draws: int,
     seed: int,
@@ -164,6 +164,8 @@ def measure(
         Of one system, all replicas.
     trajectories, environments : sequences
         One of each per replica, in order.
+    phases : Interphase
+        Metal, interphase and electrolyte over time.
     mobility_lag_ps : float
         Length of a displacement window in ps.
     draws, seed : int
@@ -224,9 +226,7 @@ def measure(
     region = displacements.starting_regions(states, trajectories, environments)
     groups = {"all": np.ones(n_ions, dtype=bool)}
     groups |= {name: region == i for i, name in enumerate(environments[0].region_names)}
-    for group, ions in groups.items():
-        for key, estimate in displacements.diffusion(lags_ps, per_ion[ions], fit, weights[:, ions]).items():
-            estimates[f"{key}/{group}"] = estimate
+    estimates |= diffusion.by_phase(positions, states, trajectories, phases, lags, fit, weights)
     ion_mobility = squares.mean(0) / rate
     anions = [states.elements.index(element) for element in states.anions if element in states.elements]
     coordination = states.ion_coordination[:, anions].sum(1)
@@ -245,6 +245,7 @@ def measure(
         ion_anion_coordination=coordination,
         ion_region=region,
         names=list(states.names),
+        phase_names=[key.removeprefix("diffusion/") for key in estimates if key.startswith("diffusion/")],
         region_names=list(environments[0].region_names),
         supported=[estimates[f"mobility/{s}"].supported for s in range(k)],
         correlations=correlations(
@@ -253,9 +254,7 @@ def measure(
         estimates={key: estimate.as_dict() for key, estimate in estimates.items()},
         definitions={
             **{
-                key: text.format(
-                    lag=mobility_lag_ps, fit_low=lags_ps[fit].min(initial=np.inf), fit_high=lags_ps[-1]
-                )
+                key: text.format(lag=mobility_lag_ps, low=lags_ps[fit].min(initial=np.inf), high=lags_ps[-1])
                 for key, text in DEFINITIONS.items()
             },
             "escape_rate": koopman.escape_definition,

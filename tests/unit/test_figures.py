@@ -20,7 +20,14 @@ def system():
 @pytest.fixture(scope="module")
 def measured(system):
     return transport.measure(
-        system["states"], system["koopman"], [system["trajectory"]], [system["environments"]], 1.0, 60, 1
+        system["states"],
+        system["koopman"],
+        [system["trajectory"]],
+        [system["environments"]],
+        system["interphase"],
+        1.0,
+        60,
+        1,
     )
 
 
@@ -34,6 +41,7 @@ def summarised(system, measured):
         system["koopman"],
         system["flux"],
         measured,
+        system["interphase"],
     )
     return summary.plain(summary.summarise("li6ps5cl", inputs))
 
@@ -123,6 +131,7 @@ def test_unsupported_mobility_is_named_not_drawn(system):
         system["koopman"],
         [system["trajectory"]],
         [system["environments"]],
+        system["interphase"],
         1.0,
         60,
         1,

@@ -20,7 +20,14 @@ SYSTEMS = {
 def summarise(name, seed, framework):
     parts = factory.system(seed=seed, framework=framework, n_ions=30, n_frames=120)
     measured = transport.measure(
-        parts["states"], parts["koopman"], [parts["trajectory"]], [parts["environments"]], 1.0, 100, 1
+        parts["states"],
+        parts["koopman"],
+        [parts["trajectory"]],
+        [parts["environments"]],
+        parts["interphase"],
+        1.0,
+        100,
+        1,
     )
     inputs = summary.Inputs(
         [parts["trajectory"]],
@@ -30,6 +37,7 @@ def summarise(name, seed, framework):
         parts["koopman"],
         parts["flux"],
         measured,
+        parts["interphase"],
     )
     return summary.plain(summary.summarise(name, inputs))
 
@@ -243,7 +251,7 @@ def bonded(n_frames=20, broken_from=10):
 
 def test_bonds_are_counted_and_their_survival():
     found = {course.name: course for course in composition.courses(bonded(), ["Li"])}
-    assert set(found) == {"P-S", "P-Li", "S-Li"}
+    assert set(found) == {"P-S", "P-Li", "S-Li", "Li-P", "Li-S"}
     course = found["P-S"]
     assert course.mean[0] == 4.0
     assert course.mean[-1] == 3.0

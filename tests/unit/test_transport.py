@@ -18,7 +18,14 @@ def system():
 def measure(system, lag_ps=1.0, **changed):
     parts = {**system, **changed}
     return transport.measure(
-        parts["states"], parts["koopman"], [parts["trajectory"]], [parts["environments"]], lag_ps, 200, 1
+        parts["states"],
+        parts["koopman"],
+        [parts["trajectory"]],
+        [parts["environments"]],
+        parts["interphase"],
+        lag_ps,
+        200,
+        1,
     )
 
 
@@ -55,38 +62,6 @@ def test_windows_never_cross_a_segment():
 def brownian(diffusivity, n_ions=200, n_frames=300, dt=0.1, seed=5):
     rng = np.random.default_rng(seed)
     return np.cumsum(rng.normal(scale=np.sqrt(2 * diffusivity * dt), size=(n_frames, n_ions, 3)), 0)
-
-
-def test_diffusion_of_brownian_ions_is_recovered():
-    true = 0.4  # Å²/ps
-    positions = brownian(true)
-    segments = np.array([[0, len(positions)]])
-    lags = displacements.msd_lags(segments)
-    per_ion = np.stack(
-        [displacements.squared_displacements(positions, segments, n)[1].mean(0) for n in lags], 1
-    )
-    fit = displacements.fit_range(lags * 0.1, 1.0)
-    weights = statistics.resampling_weights(positions.shape[1], 400, 0)
-    found = displacements.diffusion(lags * 0.1, per_ion, fit, weights)
-    assert found["diffusion"].low < true * 1e-4 < found["diffusion"].high
-    assert found["diffusion"].value == pytest.approx(true * 1e-4, rel=0.1)
-    assert found["exponent"].value == pytest.approx(1.0, abs=0.1)
-    assert found["diffusion"].supported
-
-
-def test_caged_ions_have_no_diffusion_coefficient():
-    rng = np.random.default_rng(0)
-    positions = rng.normal(scale=0.3, size=(300, 50, 3))
-    segments = np.array([[0, 300]])
-    lags = displacements.msd_lags(segments)
-    per_ion = np.stack(
-        [displacements.squared_displacements(positions, segments, n)[1].mean(0) for n in lags], 1
-    )
-    weights = statistics.resampling_weights(50, 100, 0)
-    found = displacements.diffusion(lags * 0.1, per_ion, displacements.fit_range(lags * 0.1, 1.0), weights)
-    assert not found["diffusion"].supported
-    assert "not diffusive" in found["diffusion"].note
-    assert found["diffusion"].as_dict()["value"] is None
 
 
 def test_mobility_of_two_kinds_of_walker():

@@ -19,6 +19,7 @@ PER_SYSTEM = (
     "assign_states",
     "fit_edmd",
     "run_tpt",
+    "measure_interphase",
     "measure_transport",
     "summarise_system",
 )

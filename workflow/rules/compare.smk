@@ -11,6 +11,7 @@ rule summarise_system:
         koopman="<results>/{system}/kinetics/koopman.h5",
         flux="<results>/{system}/kinetics/flux.h5",
         transport="<results>/{system}/transport/transport.h5",
+        interphase="<results>/{system}/interphase/interphase.h5",
     output:
         summary="<results>/{system}/summary.json",
     log:

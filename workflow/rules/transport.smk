@@ -1,7 +1,41 @@
+rule measure_interphase:
+    input:
+        trajectories=of_replicas(
+            "<results>/{system}/{replica}/trajectory/trajectory.h5"
+        ),
+        environments=of_replicas(
+            "<results>/{system}/{replica}/environments/environments.h5"
+        ),
+    output:
+        record="<results>/{system}/interphase/interphase.h5",
+        table=report(
+            "<results>/{system}/interphase/interphase.csv",
+            caption="../report/interphase_table.rst",
+            category="Interphase",
+            labels={"system": "{system}", "result": "composition over time"},
+        ),
+    log:
+        "<logs>/{system}/measure_interphase.log",
+    benchmark:
+        "<benchmarks>/{system}/measure_interphase.tsv"
+    conda:
+        "../../envs/measure_interphase.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="20m",
+    params:
+        sampling=lookup(dpath="{system}/kinetics", within=SYSTEMS),
+        code=code_digest("measure_interphase.py"),
+    script:
+        "../../scripts/measure_interphase.py"
+
+
 rule measure_transport:
     input:
         states="<results>/{system}/states/states.h5",
         koopman="<results>/{system}/kinetics/koopman.h5",
+        interphase="<results>/{system}/interphase/interphase.h5",
         trajectories=of_replicas(
             "<results>/{system}/{replica}/trajectory/trajectory.h5"
         ),

@@ -76,7 +76,7 @@ def figure(trajectory: Trajectory, mobile: Sequence[str], title: str) -> Figure:
     bonds, shells = fig.add_subplot(grid[3, 0]), fig.add_subplot(grid[3, 1])
     lines(bonds, trajectory, [c for c in found if c.survival is not None], "framework neighbours per atom")
     style.panel(bonds, "e", "framework bonds")
-    around = [c for c in found if c.survival is None]
+    around = [c for c in found if c.survival is None and c.neighbour in mobile]
     lines(shells, trajectory, around, f"{'/'.join(mobile)} neighbours per atom")
     style.panel(shells, "f", f"{'/'.join(mobile)} around each element")
     fig.suptitle(f"{title}; shaded bands: ± 1 standard deviation over the n centre atoms", fontsize=8)

@@ -45,6 +45,14 @@ ELEMENTS = {
 }
 """Colours of the elements met most; others follow their atomic number."""
 
+REGIONS = {
+    "all": (INK, "o"),
+    "metal": ("#5D6D7E", "s"),
+    "interphase": ("#B7950B", "D"),
+    "electrolyte": ("#C0392B", "^"),
+}
+"""Colour and marker of the parts of a cell, which are neither states nor elements."""
+
 RC = {
     "font.size": 7.5,
     "axes.labelsize": 7.5,
@@ -113,6 +121,11 @@ def element_colour(element: str) -> str:
     if element in ELEMENTS:
         return ELEMENTS[element]
     return sns.husl_palette(24, s=0.6, l=0.6).as_hex()[(data.atomic_numbers.get(element, 0) * 7) % 24]
+
+
+def region_style(name: str) -> tuple[str, str]:
+    """Return colour and marker of a part of the cell."""
+    return REGIONS.get(name, (GREY, "v"))
 
 
 def ramp(number: int, total: int) -> tuple[float, float, float]:

@@ -9,10 +9,6 @@ from getsei.figures import style
 from getsei.figures.kinetics import plain_log
 from getsei.records import Transport
 
-REGION_COLOURS = ("#5D6D7E", "#C0392B", "#1E8449", "#B7950B")
-"""Regions are neither states nor elements and have colours of their own, with different marks."""
-REGION_MARKS = "os^D"
-
 
 @style.themed
 def figure(transport: Transport, title: str) -> Figure:
@@ -87,7 +83,7 @@ def against(axes: Axes, transport: Transport, key: str, x: np.ndarray, name: str
         if not inside.any():
             continue
         region = "no region" if number < 0 else transport.region_names[number]
-        colour = style.GREY if number < 0 else REGION_COLOURS[number % len(REGION_COLOURS)]
+        colour, mark = style.region_style(region)
         axes.scatter(
             x[inside],
             mobility[inside],
@@ -96,7 +92,7 @@ def against(axes: Axes, transport: Transport, key: str, x: np.ndarray, name: str
             edgecolors="white",
             color=colour,
             alpha=0.8,
-            marker="x" if number < 0 else REGION_MARKS[number % len(REGION_MARKS)],
+            marker=mark,
             label=f"started in {region} (n = {int(inside.sum())})" if number >= 0 else f"{region}",
         )
     positive = mobility[mobility > 0]
@@ -157,12 +153,11 @@ def displacement(axes: Axes, transport: Transport) -> None:
 def diffusion(axes: Axes, transport: Transport) -> None:
     """Draw the diffusion coefficient of all ions and of those of each region."""
     style.panel(axes, "f", "diffusion coefficient (n: ions)")
-    groups = ["all", *transport.region_names]
+    groups = transport.phase_names
     found = [statistics.estimate_of(transport.estimates[f"diffusion/{g}"]) for g in groups]
     known = [e for e in found if e.supported]
     for row, estimate in enumerate(found):
-        number = row - 1
-        colour = style.INK if row == 0 else REGION_COLOURS[number % len(REGION_COLOURS)]
+        colour, mark = style.region_style(groups[row])
         if estimate.supported:
             axes.errorbar(
                 estimate.value,
@@ -171,7 +166,7 @@ def diffusion(axes: Axes, transport: Transport) -> None:
                 capsize=2,
                 markersize=5,
                 xerr=style.bars(*(np.array([v]) for v in (estimate.value, estimate.low, estimate.high))),
-                fmt="o" if row == 0 else REGION_MARKS[number % len(REGION_MARKS)],
+                fmt=mark,
             )
             axes.annotate(
                 f"n = {estimate.n}",
