@@ -44,7 +44,7 @@ def time_per_call(evaluator: models.Evaluator, positions: np.ndarray, cell: np.n
 
 def main() -> None:
     """Print one row per system size."""
-    model = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "config/potentials/getsei-small.model"
+    model = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "config/potentials/getsei-small.safetensors"
     elements = models.known_elements(models.read_mace(model))
     print(f"{model.name}: {len(elements)} elements; microseconds of one thread per atom and step")
     print(

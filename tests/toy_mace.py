@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from getsei.potentials import models  # noqa: F401  (imports mace before e3nn, which needs that order)
+from getsei.potentials import weights  # imports mace before e3nn, which needs that order
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -66,7 +66,10 @@ def build(
 
 
 def save(module, path):
-    """Save a module as mace-torch does and return the path."""
+    """Save a module, as data or as mace-torch does it (by the ending of the name), and return the path."""
+    if path.suffix == weights.SUFFIX:
+        weights.save(module, path)
+        return path
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.save(module, path)

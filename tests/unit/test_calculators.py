@@ -86,10 +86,10 @@ def test_a_model_file_with_its_checksum(model):
     digest = provenance.file_digest(model)
     settings = {"model": str(model), "engine": "torch", "dtype": "float64", "sha256": digest.upper()}
     ours = calculators.load(settings, species)(positions, cell)
-    theirs = models.load(model, species, engine="torch", dtype="float64")(positions, cell)
+    theirs = models.load(model, species, engine="torch", dtype="float64", trust=True)(positions, cell)
     assert ours.energy == theirs.energy
     assert calculators.identity(settings) == digest
-    with pytest.raises(UserError, match=r"potential.sha256: .*the settings say 0000"):
+    with pytest.raises(UserError, match=r"potential.sha256 says 0000"):
         calculators.load({**settings, "sha256": 64 * "0"}, species)
     with pytest.raises(UserError, match="not Ge"):
         calculators.load(settings, ["Li", "Ge"])
@@ -104,8 +104,12 @@ def test_a_foundation_model_comes_from_the_cache_of_mace_torch(model, tmp_path, 
     (tmp_path / "mace").mkdir()
     (tmp_path / "mace" / kept).write_bytes(model.read_bytes())
     positions, cell, species = toy_mace.rattled_cell()
+    settings = {"model": f"mace:{name}", "engine": "torch", "device": "cpu"}
+    with pytest.raises(UserError, match=r"pin it with potential\.sha256: [0-9a-f]{64}"):
+        calculators.load(settings, species)
+    pin = {"sha256": provenance.file_digest(model)}
     with caplog.at_level(logging.INFO, "getsei"):
-        evaluate = calculators.load({"model": f"mace:{name}", "engine": "torch", "device": "cpu"}, species)
+        evaluate = calculators.load(settings | pin, species)
     assert "device cpu (asked for)" in caplog.text
     assert np.isfinite(evaluate(positions, cell).energy)
     assert calculators.identity({"model": f"mace:{name}"}) == provenance.file_digest(model)
@@ -153,7 +157,7 @@ def test_cuda_without_a_device_is_refused_and_auto_says_why(monkeypatch):
 
 
 def test_a_card_that_lacks_an_element_stops_the_workflow_before_any_job():
-    embedded = {"model": str(models.provenance.ROOT.parent / "config/potentials/getsei-small.model")}
+    embedded = {"model": str(models.provenance.ROOT.parent / "config/potentials/getsei-small.safetensors")}
     sources.check_elements("systems.a", embedded, ["Li", "S"])
     sources.check_elements("systems.a", {"model": "chgnet"}, ["Na"])
     with pytest.raises(UserError, match=r"systems.a.potential.model: .* not Na, which the crystals hold"):

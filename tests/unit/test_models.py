@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.model")
+    return toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,11 @@ def cell():
 
 
 @pytest.mark.filterwarnings("ignore")  # the calculator of mace warns about its own defaults
-def test_torch_engine_agrees_with_the_ase_calculator_of_mace(model, cell):
+def test_torch_engine_agrees_with_the_ase_calculator_of_mace(model, cell, tmp_path):
     positions, h, species = cell
     atoms = ase.Atoms(species, positions=positions, cell=h, pbc=True)
-    atoms.calc = MACECalculator(model_paths=str(model), device="cpu", default_dtype="float64")
+    pickled = toy_mace.save(toy_mace.build(), tmp_path / "toy.model")
+    atoms.calc = MACECalculator(model_paths=str(pickled), device="cpu", default_dtype="float64")
     ours = models.load(model, species, engine="torch", dtype="float64")(positions, h)
     assert ours.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
     np.testing.assert_allclose(ours.forces, atoms.get_forces(), atol=1e-10)
@@ -46,7 +47,7 @@ def test_unknown_element_is_named(model):
 
 
 def test_card_with_another_checksum_refuses_the_model(model, tmp_path):
-    copy = tmp_path / "copy.model"
+    copy = tmp_path / "copy.safetensors"
     copy.write_bytes(model.read_bytes())
     card = copy.with_suffix(".yaml")
     card.write_text(f"sha256: {provenance.file_digest(copy)}\n", encoding="utf-8")
@@ -62,10 +63,10 @@ def test_files_that_are_no_model_are_refused(tmp_path):
     text = tmp_path / "text.model"
     text.write_text("not a model", encoding="utf-8")
     with pytest.raises(UserError, match="cannot be read as a MACE model"):
-        models.load(text, ["Li"])
+        models.load(text, ["Li"], trust=True)
     other = toy_mace.save(toy_mace.torch.nn.Linear(2, 2), tmp_path / "other.model")
     with pytest.raises(UserError, match="holds a Linear"):
-        models.load(other, ["Li"])
+        models.load(other, ["Li"], trust=True)
 
 
 def test_settings_out_of_range_are_refused(model):

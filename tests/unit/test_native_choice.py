@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.model")
+    return toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_models_outside_the_class_are_refused_with_the_reason(options, reason):
 
 
 def test_a_model_outside_the_class_runs_on_torch(tmp_path, cell, caplog):
-    path = toy_mace.save(toy_mace.build(hidden="8x0e + 8x1o"), tmp_path / "vectors.model")
+    path = toy_mace.save(toy_mace.build(hidden="8x0e + 8x1o"), tmp_path / "vectors.safetensors")
     assert models.load(path, cell[2]).name == "torch float32"
     assert "not scalars" in caplog.text
 

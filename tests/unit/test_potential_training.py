@@ -33,7 +33,7 @@ def parts():
 def trained(tmp_path_factory, parts):
     folder = tmp_path_factory.mktemp("training")
     path = training.train(
-        parts, folder / "work", folder / "student.model", architecture=TINY, schedule=ONE_EPOCH, seed=1
+        parts, folder / "work", folder / "student.safetensors", architecture=TINY, schedule=ONE_EPOCH, seed=1
     )
     return folder, path
 
@@ -74,7 +74,7 @@ def test_the_next_round_goes_on_where_the_last_one_ended(trained, parts, tmp_pat
     again = training.train(
         parts,
         tmp_path / "work",
-        tmp_path / "next.model",
+        tmp_path / "next.safetensors",
         architecture=TINY,
         schedule=slow,
         seed=1,

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
-    model = toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.model")
+    model = toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.safetensors")
     return Student(model, engine="torch", dtype="float64")
 
 

@@ -2,8 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
-from getsei import records, synthetic
+from getsei import records, synthetic, tensors
 from getsei.contrastive import training
 from getsei.contrastive.encoder import Tokeniser
 from getsei.errors import UserError
@@ -62,11 +61,11 @@ def test_same_seed_same_result(truth, trained):
 
 
 def test_encoder_file_gives_the_same_embedding(truth, trained, tmp_path):
-    training.save_encoder(trained[1], tmp_path / "encoder.pt")
-    encoder = training.load_encoder(tmp_path / "encoder.pt")
+    training.save_encoder(trained[1], tmp_path / "encoder.safetensors")
+    encoder = training.load_encoder(tmp_path / "encoder.safetensors")
     vectors = training.embed(encoder, training.Pool([truth.environments]))
     np.testing.assert_array_equal(vectors, trained[0].vectors)
-    assert torch.load(tmp_path / "encoder.pt", weights_only=True)["settings"]["kind"] == "moments"
+    assert tensors.facts(tmp_path / "encoder.safetensors")["settings"]["kind"] == "moments"
 
 
 def test_replicas_become_further_ions_of_the_shortest_length(truth, caplog):

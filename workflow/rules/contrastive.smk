@@ -5,7 +5,7 @@ rule train_gcl:
         ),
     output:
         embedding="<results>/{system}/gcl/embedding.h5",
-        encoder="<results>/{system}/gcl/encoder.pt",
+        encoder="<results>/{system}/gcl/encoder.safetensors",
     log:
         "<logs>/{system}/train_gcl.log",
     benchmark:

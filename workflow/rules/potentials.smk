@@ -12,7 +12,7 @@ rule sample_dataset:
     input:
         student=branch(
             lambda wildcards: int(wildcards.round) > 0,
-            then=lambda wildcards: f"<results>/potential/round{int(wildcards.round) - 1}/student.model",
+            then=lambda wildcards: f"<results>/potential/round{int(wildcards.round) - 1}/student.safetensors",
         ),
     output:
         frames="<results>/potential/round{round}/frames.extxyz",
@@ -64,10 +64,10 @@ rule train_potential:
         ),
         previous=branch(
             lambda wildcards: int(wildcards.round) > 0,
-            then=lambda wildcards: f"<results>/potential/round{int(wildcards.round) - 1}/student.model",
+            then=lambda wildcards: f"<results>/potential/round{int(wildcards.round) - 1}/student.safetensors",
         ),
     output:
-        student="<results>/potential/round{round}/student.model",
+        student="<results>/potential/round{round}/student.safetensors",
     log:
         "<logs>/potential/train_potential_{round}.log",
     benchmark:
@@ -87,7 +87,7 @@ rule train_potential:
 
 rule evaluate_potential:
     input:
-        student=f"<results>/potential/round{TRAINING['rounds'] - 1}/student.model",
+        student=f"<results>/potential/round{TRAINING['rounds'] - 1}/student.safetensors",
         labelled=expand(
             "<results>/potential/round{number}/labelled.extxyz",
             number=range(TRAINING["rounds"]),
@@ -97,7 +97,7 @@ rule evaluate_potential:
             number=range(TRAINING["rounds"]),
         ),
     output:
-        model="<results>/potential/getsei-small.model",
+        model="<results>/potential/getsei-small.safetensors",
         card="<results>/potential/getsei-small.yaml",
         report="<results>/potential/evaluation.json",
         table=report(

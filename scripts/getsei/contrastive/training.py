@@ -4,13 +4,11 @@ import dataclasses
 import hashlib
 import itertools
 import logging
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +16,7 @@ from ase.data import atomic_numbers
 from torch import nn
 
 from getsei import environments as extraction
-from getsei import records
+from getsei import records, tensors
 from getsei.contrastive import augmentation, losses
 from getsei.contrastive.encoder import Batch, EncoderSettings, Tokeniser, build
 from getsei.errors import UserError
@@ -412,22 +410,25 @@ def digest(encoder: nn.Module) -> str:
 
 def save_encoder(encoder: nn.Module, path: str | Path) -> None:
     """Write weights and settings of an encoder, whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    settings: Mapping[str, Any] = dataclasses.asdict(encoder.settings)
-    try:
-        torch.save({"settings": dict(settings), "state": encoder.state_dict()}, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    arrays = {name: value.numpy() for name, value in encoder.state_dict().items()}
+    tensors.save(path, arrays, {"settings": dataclasses.asdict(encoder.settings)})
 
 
 def load_encoder(path: str | Path) -> nn.Module:
-    """Read an encoder; the file can hold data only, no code."""
-    stored = torch.load(path, weights_only=True)
-    settings = stored["settings"] | {"elements": tuple(stored["settings"]["elements"])}
-    encoder = build(EncoderSettings(**settings), seed=0)
-    encoder.load_state_dict(stored["state"])
+    """Read an encoder; the file can hold data only, no code.
+
+    Raises
+    ------
+    UserError
+        If it is not the file of an encoder.
+    """
+    arrays, stored = tensors.load(path)
+    try:
+        settings = stored["settings"] | {"elements": tuple(stored["settings"]["elements"])}
+        encoder = build(EncoderSettings(**settings), seed=0)
+        encoder.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: not the file of an encoder; delete it and run again") from error
     return encoder
 
 

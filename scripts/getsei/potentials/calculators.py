@@ -145,7 +145,8 @@ def load(potential: Mapping[str, Any], species: Sequence[str], *, threads: int =
     Parameters
     ----------
     potential : mapping
-        The part `potential` of a system's settings: model, sha256, arguments, engine, dtype, device.
+        The part `potential` of a system's settings: model, sha256, trust, arguments, engine, dtype,
+        device.
     species : sequence of str
         Symbol of each atom.
     threads : int
@@ -164,7 +165,6 @@ def load(potential: Mapping[str, Any], species: Sequence[str], *, threads: int =
     if source.kind == "ase":
         return _calculator(source.name, potential, species, threads)
     path = foundation_file(source.name) if source.kind == "mace" else Path(source.name)
-    check_digest(path, potential.get("sha256"))
     return _mace(path, potential, species, threads)
 
 
@@ -181,24 +181,13 @@ def identity(potential: Mapping[str, Any]) -> str:
     return f"{source.name} {sources.version_of(source.name.split('.')[0])} {arguments}"
 
 
-def check_digest(path: Path, stated: str | None) -> None:
-    """Refuse a model file whose SHA-256 is not the one in the settings.
-
-    Raises
-    ------
-    UserError
-        If they differ, or there is no file.
-    """
-    digest = models.verify(path)
-    if stated is not None and digest != stated.lower():
-        raise UserError(
-            f"potential.sha256: {path} has {digest}, the settings say {stated}; the file is damaged or is "
-            "another model"
-        )
-
-
 def _mace(path: Path, potential: Mapping[str, Any], species: Sequence[str], threads: int) -> Evaluator:
-    options = {"dtype": potential.get("dtype", "float32"), "threads": threads}
+    options = {
+        "dtype": potential.get("dtype", "float32"),
+        "threads": threads,
+        "sha256": potential.get("sha256"),
+        "trust": potential.get("trust", False),
+    }
     engine, asked = potential.get("engine", "auto"), potential.get("device", "auto")
     device, why = pick_device(asked)
     if asked == "auto" and device == "cuda" and engine in ("auto", "native"):

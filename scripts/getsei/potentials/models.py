@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from getsei import provenance
 from getsei.errors import GuardError, UserError
+from getsei.potentials import weights
 
 with warnings.catch_warnings():
     # mace sets an environment variable that e3nn needs to read its own constants, and both warn about it.
@@ -70,47 +71,87 @@ class Evaluator(Protocol):
         """Evaluate positions (N, 3) in Å in the cell (3, 3) whose rows are the lattice vectors in Å."""
 
 
-def verify(model: str | Path) -> str:
-    """Return the SHA-256 of a model file after comparing it with the model card beside it, if there is one.
+def verify(model: str | Path, sha256: str | None = None) -> str:
+    """Return the SHA-256 of a model file after comparing it with what is stated of it.
 
-    The card of ``name.model`` is ``name.yaml``; its key ``sha256`` holds the digest.
+    Stated by the caller, or by the model card beside the file: that of ``name.safetensors`` is ``name.yaml``;
+    its key ``sha256`` holds the digest.
 
     Raises
     ------
     UserError
-        If the file is missing or differs from its card.
+        If the file is missing or differs.
     """
     path = Path(model)
     if not path.is_file():
         raise UserError(f"{path}: no such model file; give the path of a MACE model in potential.model")
     digest = provenance.file_digest(path)
     card = path.with_suffix(".yaml")
+    stated = {"potential.sha256": sha256}
     if card.is_file():
-        stated = (yaml.safe_load(card.read_text(encoding="utf-8")) or {}).get("sha256")
-        if stated is not None and stated != digest:
+        try:
+            facts = yaml.safe_load(card.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{card}: this model card is not readable as YAML; restore it") from error
+        stated[card.name] = facts.get("sha256") if isinstance(facts, dict) else None
+    for who, expected in stated.items():
+        if expected is not None and str(expected).lower() != digest:
             raise UserError(
-                f"{path}: its SHA-256 is {digest}, but {card.name} says {stated}. The file is damaged or was "
-                "replaced; restore it, or update the card if you trust the new file"
+                f"{path}: its SHA-256 is {digest}, but {who} says {expected}. The file is damaged or was "
+                f"replaced; restore it, or correct {who} if you trust the new file"
             )
     return digest
 
 
-def read_mace(model: str | Path, device: str = "cpu") -> torch.nn.Module:
+def read_mace(
+    model: str | Path, device: str = "cpu", *, sha256: str | None = None, trust: bool = False
+) -> torch.nn.Module:
     """Read a MACE model as float64, on `device`, with gradients of its weights switched off.
 
-    The file is a pickled module and runs code when read: use only files that you trust.
+    Parameters
+    ----------
+    model : path
+        ``.safetensors`` as `getsei.potentials.weights` writes it, which is data only; or a module pickled by
+        mace-torch, which runs code when it is read.
+    device : str
+    sha256 : str, optional
+        What the file must hash to.
+    trust : bool
+        Read a pickled file whose `sha256` is not stated.
 
     Raises
     ------
     UserError
-        If the file does not hold a MACE model, or the device is not there.
+        If the file does not hold a MACE model, is a pickle that nobody vouches for, or the device is not
+        there.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device {device}: PyTorch sees no CUDA device on this machine; use device: cpu")
+    digest = verify(model, sha256)
+    if Path(model).suffix == weights.SUFFIX:
+        module = weights.load(model)
+    elif sha256 is None and not trust:
+        raise UserError(
+            f"{model}: this is a pickled model, and reading one runs whatever code it holds. If you trust "
+            f"its origin, pin it with potential.sha256: {digest} (potential.trust: true skips the pin)"
+        )
+    else:
+        module = read_pickle(model)
+    return module.to(device).double().eval().requires_grad_(requires_grad=False)
+
+
+def read_pickle(model: str | Path) -> torch.nn.Module:
+    """Read a module pickled by mace-torch, as it is. This runs whatever code the file holds.
+
+    Raises
+    ------
+    UserError
+        If the file does not hold a MACE model.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = torch.load(model, map_location=device, weights_only=False)
+            module = torch.load(model, map_location="cpu", weights_only=False)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -120,7 +161,7 @@ def read_mace(model: str | Path, device: str = "cpu") -> torch.nn.Module:
         raise UserError(
             f"{model}: holds a {type(module).__name__}; expected a MACE model saved whole by mace-torch"
         )
-    return module.double().eval().requires_grad_(requires_grad=False)
+    return module
 
 
 def known_elements(module: torch.nn.Module) -> tuple[str, ...]:
@@ -226,13 +267,16 @@ def load(
     dtype: Literal["float32", "float64"] = "float32",
     device: str = "cpu",
     threads: int = 1,
+    sha256: str | None = None,
+    trust: bool = False,
 ) -> Evaluator:
     """Load a MACE model for a fixed list of species.
 
     Parameters
     ----------
     model : path
-        File saved by mace-torch. A model card beside it (same stem, ``.yaml``) is used to verify it.
+        ``.safetensors`` of `getsei.potentials.weights`, or a file saved by mace-torch. A model card beside it
+        (same stem, ``.yaml``) is used to verify it.
     species : sequence of str
         Chemical symbol of each atom, in the order of the positions.
     engine : {"auto", "native", "torch"}
@@ -243,6 +287,10 @@ def load(
         "cpu" or "cuda"; the native kernel runs on the CPU only, so that "auto" on "cuda" is torch.
     threads : int
         Threads of PyTorch; the native kernel uses one.
+    sha256 : str, optional
+        What the file must hash to. Required of a pickled model, which runs code when it is read,
+    trust : bool
+        unless this is set.
 
     Raises
     ------
@@ -257,8 +305,7 @@ def load(
         raise UserError(f"potential.engine: native runs on the CPU, not on {device}; use engine: auto")
     if not len(species):
         raise UserError("potential: no atoms given")
-    verify(model)
-    module = read_mace(model, device)
+    module = read_mace(model, device, sha256=sha256, trust=trust)
     element_indices(species, known_elements(module), str(model))
 
     def torch_evaluator(dtype: str = dtype, chosen: ArrayLike = slice(None)) -> Evaluator:

@@ -15,7 +15,7 @@ class Student(Calculator):
     Parameters
     ----------
     model : path
-        MACE model file.
+        MACE model, ``.safetensors``.
     engine : {"auto", "native", "torch"}
     dtype : {"float32", "float64"}
     """

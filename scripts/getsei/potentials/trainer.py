@@ -1,7 +1,11 @@
 """Run mace-torch's trainer: `python -m getsei.potentials.trainer`, arguments as for `mace_run_train`."""
 
+import os
+
 import mace  # noqa: F401  (allows the unpickling that e3nn does at import)
 from mace.cli.run_train import main
 
 if __name__ == "__main__":
+    # From here on torch reads data only: checkpoints hold nothing else.
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     main()

@@ -15,12 +15,14 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from getsei.errors import UserError
-from getsei.potentials import dataset, models
+from getsei.potentials import dataset, models, weights
 from getsei.potentials.student import Student
 
 log = logging.getLogger("getsei")
 
 
+STUDENT = f"student{weights.SUFFIX}"
+"""The trained model, in the working folder of its training."""
 SHIFT_PULL = 1e-3
 SHIFT_FRAMES = 150
 """Frames on which the mean energies are refitted: far more than elements, and soon done."""
@@ -213,7 +215,7 @@ def hand_over(start: Path, folder: Path, schedule: Schedule, shifts: np.ndarray 
     found = checkpoints_of(start)
     if not found:
         raise UserError(f"{start}: no checkpoint to go on from; train the round before again")
-    state = torch.load(found[-1], map_location="cpu", weights_only=False)
+    state = torch.load(found[-1], map_location="cpu", weights_only=True)
     for group in state["optimizer"]["param_groups"]:
         group["lr"] = group["initial_lr"] = schedule.learning_rate
     groups = len(state["optimizer"]["param_groups"])
@@ -276,8 +278,8 @@ def train(
             raise UserError(f"the {name} part of the data set is empty; sample more trajectories")
         dataset.save(folder / f"{name}.extxyz", frames[name])
     if start is not None and not (folder / "checkpoints").exists():
-        earlier = start / "student.model"
-        elements = models.known_elements(models.read_mace(earlier))
+        earlier = start / STUDENT
+        elements = weights.elements(earlier)
         chosen = frames["train"][:: max(1, len(frames["train"]) // SHIFT_FRAMES)]
         # Frames of one composition in a row: the student binds itself to a list of species.
         chosen = sorted(chosen, key=lambda frame: str(frame.symbols))
@@ -298,6 +300,10 @@ def train(
                 log.info("%s", re.sub(r"^.*INFO: ", "", line.strip()))
     if process.returncode != 0:
         raise UserError(f"the training of the potential failed; its log is {journal}")
+    # Written by our own trainer a moment ago; what is kept and handed on is data only.
+    weights.save(models.read_pickle(folder / "student.model"), folder / STUDENT)
+    for pickled in folder.glob("*.model"):
+        pickled.unlink()
     output.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / "student.model", output)
+    shutil.copyfile(folder / STUDENT, output)
     return output
