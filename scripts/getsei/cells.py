@@ -70,6 +70,15 @@ def from_parameters(parameters: Sequence[float]) -> np.ndarray:
     return np.array([[a, 0.0, 0.0], [b * gamma, b * sine, 0.0], [c * beta, c * y, c * z]])
 
 
+def to_parameters(cell: np.ndarray) -> tuple[float, ...]:
+    """Return (a, b, c, alpha, beta, gamma) in Å and degrees of cell vectors (rows, Å)."""
+    lengths = np.linalg.norm(cell, axis=1)
+    cosines = [cell[i] @ cell[j] / (lengths[i] * lengths[j]) for i, j in ((1, 2), (0, 2), (0, 1))]
+    angles = [float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))) for cosine in cosines]
+    # Rounding must not tilt a rectangular cell.
+    return (*map(float, lengths), *(round(angle, 9) for angle in angles))
+
+
 def reduced(cell: np.ndarray) -> np.ndarray:
     """Return a Minkowski-reduced cell of the same lattice.
 

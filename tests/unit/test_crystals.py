@@ -38,7 +38,7 @@ def written(tmp_path, **changes):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_shipped_crystal_has_the_symmetry_of_its_space_group(name):
     crystal = crystals.load(name)
-    sites = crystals.positions(crystal)
+    sites = crystal.positions
     contents = [str(sorted(crystal.sites[o].occupancy.items())) for o in sites.orbit]
     numbers = np.unique(contents, return_inverse=True)[1]
     found = spglib.get_symmetry_dataset((crystal.cell, sites.fractional, numbers), symprec=1e-3)
@@ -61,7 +61,7 @@ def test_every_shipped_crystal_has_the_symmetry_of_its_space_group(name):
 )
 def test_shortest_bonds(name, pair, distance):
     crystal = crystals.load(name)
-    sites = crystals.positions(crystal)
+    sites = crystal.positions
     symbols = [next(iter(crystal.sites[o].occupancy)) for o in sites.orbit]
     found = cells.shortest_distances(sites.fractional @ crystal.cell, crystal.cell, symbols)
     assert found[pair] == pytest.approx(distance, abs=0.01)
@@ -79,10 +79,10 @@ def test_the_other_origin_is_refused(name, tmp_path):
 @pytest.mark.parametrize("name", ["Li_bcc", "Li6PS5Cl_ordered", "Li3InCl6", "Li8ZrO6", "La2O3"])
 def test_supercells_on_the_primitive_lattice_keep_density_and_distances(name):
     crystal = crystals.load(name)
-    lattice = crystals.primitive(crystal)
+    lattice = crystal.primitive
     transform = np.array([[2, 1, 0], [0, 1, 0], [1, 0, 3]]) @ lattice
     sites, cell = crystals.supercell(crystal, transform)
-    whole = crystals.positions(crystal)
+    whole = crystal.positions
     assert len(sites.fractional) / cells.volume(cell) == pytest.approx(
         len(whole.fractional) / cells.volume(crystal.cell)
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from getsei import cells
 from getsei.errors import UserError
-from getsei.structures import crystals, interfaces, matching, ordering, surfaces
+from getsei.structures import building, crystals, interfaces, matching, ordering, surfaces
 
 OPTIONS = {
     "metal_lattice_A": 3.46,
@@ -160,7 +160,7 @@ def test_lattice_planes(name, miller, spacing):
     plane = surfaces.lattice_plane(crystal, miller)
     np.testing.assert_allclose(plane.basis[:2] @ np.array(miller), 0.0, atol=1e-9)
     # Volume of the primitive cell: nothing smaller spans the lattice.
-    assert np.linalg.det(plane.basis) == pytest.approx(abs(np.linalg.det(crystals.primitive(crystal))))
+    assert np.linalg.det(plane.basis) == pytest.approx(abs(np.linalg.det(crystal.primitive)))
     normal = np.linalg.inv(crystal.cell) @ np.array(miller)
     assert plane.spacing == pytest.approx(spacing or 1 / np.linalg.norm(normal))
 
@@ -233,7 +233,7 @@ def morse(minimum):
 
 def test_the_lattice_constant_is_that_of_the_potential():
     metal = crystals.load("Li_bcc")
-    found = interfaces.lattice_constant(metal, morse(3.2))
+    found = building.lattice_constant(metal, morse(3.2))
     bulk = ordering.order(metal).atoms.repeat(4)
     evaluate = morse(3.2)(bulk.get_chemical_symbols())
     energies = [
@@ -241,7 +241,7 @@ def test_the_lattice_constant_is_that_of_the_potential():
         for s in np.array([found - 0.01, found, found + 0.01]) / 3.5101
     ]
     assert energies[1] < min(energies[0], energies[2])
-    assert interfaces.lattice_constant(metal, morse(3.3)) > found
+    assert building.lattice_constant(metal, morse(3.3)) > found
 
 
 def test_a_potential_that_does_not_hold_the_metal_is_refused():
@@ -249,7 +249,7 @@ def test_a_potential_that_does_not_hold_the_metal_is_refused():
         return lambda positions, cell: SimpleNamespace(energy=-cells.volume(cell))
 
     with pytest.raises(UserError, match="no lattice constant for Li_bcc"):
-        interfaces.lattice_constant(crystals.load("Li_bcc"), load)
+        building.lattice_constant(crystals.load("Li_bcc"), load)
 
 
 @pytest.mark.parametrize(

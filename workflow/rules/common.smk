@@ -10,12 +10,22 @@ from getsei.dynamics import protocol
 from getsei.errors import UserError
 from getsei.potentials import sources
 from getsei.provenance import code_digest
+from getsei.structures import names
 
 
 def resolved_systems():
     """Return the complete settings of every system; a mistake stops here, without a traceback."""
     try:
-        return settings.resolve(config)
+        systems = settings.resolve(config)
+        for name, system in systems.items():
+            chosen = [
+                system["interface"].get(key, "") for key in ("electrolyte", "metal")
+            ]
+            elements = set().union(
+                *(names.stated_elements(names.file_of(one)) for one in chosen)
+            )
+            sources.check_elements(f"systems.{name}", system["potential"], elements)
+        return systems
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -68,9 +78,8 @@ def potential_file(wildcards):
 def crystal_files(wildcards):
     """Return the crystal files that the interface of a system is built from."""
     interface = SYSTEMS[wildcards.system]["interface"]
-    return [
-        f"config/structures/{interface[key]}.yaml" for key in ("electrolyte", "metal")
-    ]
+    chosen = (interface["electrolyte"], interface["metal"])
+    return [names.file_of(name) for name in chosen if name != names.NONE]
 
 
 def segment_parameters(wildcards):
@@ -90,8 +99,8 @@ def previous_restart(wildcards):
 
 def segment_files(wildcards):
     """Return the frames of all segments of a run, in order."""
-    names = protocol.names(SYSTEMS[wildcards.system]["md"])
+    segments = protocol.names(SYSTEMS[wildcards.system]["md"])
     return [
         f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.h5"
-        for name in names
+        for name in segments
     ]

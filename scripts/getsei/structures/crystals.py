@@ -1,6 +1,7 @@
 """Crystal facts as data, and the sites they generate."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ase.spacegroup import Spacegroup
 
 from getsei import cells
 from getsei.errors import UserError
+from getsei.structures import names
 
 LIBRARY = Path(__file__).resolve().parents[3] / "config" / "structures"
 SITE_TOLERANCE = 5e-3
@@ -43,41 +45,8 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Crystal:
-    """What is known of a crystal: see config/structures for the files."""
-
-    name: str
-    formula: str
-    role: str
-    space_group: int
-    origin_choice: int
-    parameters: tuple[float, ...]
-    formula_units: int
-    charges: dict[str, float]
-    sites: tuple[Site, ...]
-    min_distances_A: dict[str, float]
-    composition_tolerance: float
-    source: str
-
-    @property
-    def cell(self) -> np.ndarray:
-        """Conventional cell, (3, 3), rows in Å."""
-        return cells.from_parameters(self.parameters)
-
-    @property
-    def ordered(self) -> bool:
-        """Whether every position holds exactly one element."""
-        return all(len(site.occupancy) == 1 and sum(site.occupancy.values()) > FULL for site in self.sites)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Atoms of each element in the conventional cell."""
-        return {el: n * self.formula_units for el, n in Formula(self.formula).count().items()}
-
-
-@dataclass(frozen=True)
 class Positions:
-    """All positions of a crystal's conventional cell.
+    """All positions of a cell.
 
     Attributes
     ----------
@@ -90,13 +59,68 @@ class Positions:
     orbit: np.ndarray
 
 
-def load(name: str | Path) -> Crystal:
+@dataclass(frozen=True)
+class Crystal:
+    """What is known of a crystal: see config/structures for the files.
+
+    Attributes
+    ----------
+    name, formula, source : str
+    role : {"electrolyte", "metal", "product"}
+    space_group : int or None
+        Number in the International Tables; None for a file that lists its positions or its symmetry itself.
+    origin_choice, formula_units : int
+    parameters : tuple of 6 float
+        Of the conventional cell: Å, degrees.
+    charges : dict
+        Element to formal charge.
+    sites : tuple of Site
+    min_distances_A : dict
+        Pair of elements to a lower bound of their distance.
+    counts : dict
+        Atoms of each element in the conventional cell; refined occupancies may make them fractional.
+    positions : Positions
+        Of the conventional cell.
+    primitive : (3, 3) array
+        Primitive lattice vectors as rows in units of the conventional cell.
+    """
+
+    name: str
+    formula: str
+    role: str
+    space_group: int | None
+    origin_choice: int
+    parameters: tuple[float, ...]
+    formula_units: int
+    charges: dict[str, float]
+    sites: tuple[Site, ...]
+    min_distances_A: dict[str, float]
+    source: str
+    counts: dict[str, float]
+    positions: Positions
+    primitive: np.ndarray
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Conventional cell, (3, 3), rows in Å."""
+        return cells.from_parameters(self.parameters)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether every position holds exactly one element."""
+        return all(len(site.occupancy) == 1 and sum(site.occupancy.values()) > FULL for site in self.sites)
+
+
+def load(name: str | Path, charges: Mapping[str, float] | None = None) -> Crystal:
     """Read a crystal and verify its facts.
 
     Parameters
     ----------
     name : str or Path
-        A file, or the name of one in config/structures without its ending.
+        A file of crystal facts (YAML), a CIF, a POSCAR, or the name of a file in config/structures without
+        its ending.
+    charges : mapping, optional
+        Formal charges for a CIF or a POSCAR, where the usual ones are not meant.
 
     Raises
     ------
@@ -104,17 +128,25 @@ def load(name: str | Path) -> Crystal:
         If there is no such file, or it contradicts itself: composition, multiplicities, charges,
         distances.
     """
-    path = Path(name) if str(name).endswith((".yaml", ".yml")) else LIBRARY / f"{name}.yaml"
+    kind = names.kind_of(name)
+    path = Path(name) if kind else LIBRARY / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in LIBRARY.glob("*.yaml")))
-        raise UserError(f"no crystal {str(name)!r}; there are: {known}. Add a file to config/structures")
+        raise UserError(
+            f"no crystal {str(name)!r}; there are: {known}. Give one of these, a CIF (.cif), a POSCAR, or "
+            "add a file to config/structures"
+        )
+    if kind in ("cif", "poscar"):
+        from getsei.structures import files  # builds on this module
+
+        return (files.read_cif if kind == "cif" else files.read_poscar)(path, charges or {})
+    if charges:
+        raise UserError(f"interface.charges: {path.name} states its charges itself; remove the key")
     try:
         facts = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{path.name}: not readable as YAML: {error}") from error
-    crystal = _parsed(path, facts)
-    _verify(crystal, path.name)
-    return crystal
+    return _parsed(path, facts)
 
 
 def _parsed(path: Path, facts: Any) -> Crystal:
@@ -136,39 +168,46 @@ def _parsed(path: Path, facts: Any) -> Crystal:
             )
             for site in facts["sites"]
         )
-        return Crystal(
-            name=path.stem,
-            formula=str(facts["formula"]),
-            role=str(facts["role"]),
-            space_group=int(facts["space_group"]),
-            origin_choice=int(facts.get("origin_choice", 1)),
-            parameters=tuple(float(x) for x in facts["cell"]),
-            formula_units=int(facts["formula_units"]),
-            charges={str(el): float(q) for el, q in facts["charges"].items()},
-            sites=sites,
-            min_distances_A={str(k): float(v) for k, v in facts.get("min_distances_A", {}).items()},
-            composition_tolerance=float(facts.get("composition_tolerance", COMPOSITION_TOLERANCE)),
-            source=str(facts["source"]),
-        )
+        parameters = tuple(float(x) for x in facts["cell"])
+        number, choice = int(facts["space_group"]), int(facts.get("origin_choice", 1))
+        units = int(facts["formula_units"])
+        counts = {el: float(n * units) for el, n in Formula(str(facts["formula"])).count().items()}
+        charges = {str(el): float(q) for el, q in facts["charges"].items()}
+        bounds = {str(k): float(v) for k, v in facts.get("min_distances_A", {}).items()}
+        tolerance = float(facts.get("composition_tolerance", COMPOSITION_TOLERANCE))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path.name}: a value is missing or of the wrong kind ({error})") from error
+    _check_elements(path.name, parameters, sites, counts, charges)
+    group = Spacegroup(number, setting=choice)
+    vectors = group.scaled_primitive_cell
+    crystal = Crystal(
+        name=path.stem,
+        formula=str(facts["formula"]),
+        role=str(facts["role"]),
+        space_group=number,
+        origin_choice=choice,
+        parameters=parameters,
+        formula_units=units,
+        charges=charges,
+        sites=sites,
+        min_distances_A=bounds,
+        source=str(facts["source"]),
+        counts=counts,
+        positions=_orbits(group, sites),
+        primitive=vectors if np.linalg.det(vectors) > 0 else vectors[::-1],
+    )
+    _verify(crystal, path.name, tolerance)
+    return crystal
 
 
-def positions(crystal: Crystal) -> Positions:
+def _orbits(group: Spacegroup, sites: Sequence[Site]) -> Positions:
     """Return every position of the conventional cell, orbit by orbit."""
-    group = Spacegroup(crystal.space_group, setting=crystal.origin_choice)
     found, orbit = [], []
-    for index, site in enumerate(crystal.sites):
+    for index, site in enumerate(sites):
         images, _ = group.equivalent_sites([site.position], onduplicates="keep", symprec=SITE_TOLERANCE)
         found.append(images)
         orbit.append(np.full(len(images), index))
     return Positions(np.vstack(found) % 1.0, np.concatenate(orbit))
-
-
-def primitive(crystal: Crystal) -> np.ndarray:
-    """Return primitive lattice vectors, (3, 3), as rows in units of the conventional cell."""
-    vectors = Spacegroup(crystal.space_group, setting=crystal.origin_choice).scaled_primitive_cell
-    return vectors if np.linalg.det(vectors) > 0 else vectors[::-1]
 
 
 def supercell(crystal: Crystal, transform: np.ndarray) -> tuple[Positions, np.ndarray]:
@@ -193,7 +232,7 @@ def supercell(crystal: Crystal, transform: np.ndarray) -> tuple[Positions, np.nd
     UserError
         If the rows are no lattice vectors of the crystal.
     """
-    base = positions(crystal)
+    base = crystal.positions
     transform = np.asarray(transform, dtype=float)
     inverse = np.linalg.inv(transform)
     corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3) @ transform
@@ -209,18 +248,27 @@ def supercell(crystal: Crystal, transform: np.ndarray) -> tuple[Positions, np.nd
     return Positions(scaled[site, shift], base.orbit[site]), transform @ crystal.cell
 
 
-def _verify(crystal: Crystal, where: str) -> None:
-    if len(crystal.parameters) != 6 or min(crystal.parameters) <= 0:
+def _check_elements(
+    where: str,
+    parameters: Sequence[float],
+    sites: Sequence[Site],
+    counts: Mapping[str, float],
+    charges: Mapping[str, float],
+) -> None:
+    if len(parameters) != 6 or min(parameters) <= 0:
         raise UserError(
             f"{where}: cell needs six positive numbers: a, b, c (Å), alpha, beta, gamma (degrees)"
         )
-    elements = {el for site in crystal.sites for el in site.occupancy}
+    elements = {el for site in sites for el in site.occupancy}
     strangers = [el for el in elements if el not in atomic_numbers]
     if strangers:
         raise UserError(f"{where}: unknown element {', '.join(strangers)}")
-    if elements != set(crystal.counts) or elements != set(crystal.charges):
+    if elements != set(counts) or elements != set(charges):
         raise UserError(f"{where}: formula, sites and charges name different elements")
-    sites = positions(crystal)
+
+
+def _verify(crystal: Crystal, where: str, tolerance: float) -> None:
+    sites, elements = crystal.positions, set(crystal.counts)
     sums = dict.fromkeys(elements, 0.0)
     for index, site in enumerate(crystal.sites):
         count = int((sites.orbit == index).sum())
@@ -235,9 +283,9 @@ def _verify(crystal: Crystal, where: str) -> None:
         for element, share in site.occupancy.items():
             sums[element] += share * count
     for element, count in crystal.counts.items():
-        if abs(sums[element] - count) > crystal.composition_tolerance * count:
+        if abs(sums[element] - count) > tolerance * count:
             raise UserError(
-                f"{where}: the sites hold {sums[element]:.2f} {element} per cell, the formula {count}; "
+                f"{where}: the sites hold {sums[element]:.2f} {element} per cell, the formula {count:g}; "
                 "check occupancies and formula_units"
             )
     charge = sum(crystal.charges[el] * n for el, n in crystal.counts.items())

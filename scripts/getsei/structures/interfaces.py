@@ -1,38 +1,28 @@
-"""Electrolyte and metal, matched, stacked and checked."""
+"""Electrolyte and metal, or two electrolytes, matched, stacked and checked; or the electrolyte alone."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, covalent_radii
-from scipy.optimize import minimize_scalar
 
 from getsei import cells
 from getsei.errors import UserError
-from getsei.structures import crystals, matching, ordering, surfaces
+from getsei.structures import matching, ordering, references, surfaces
 from getsei.structures.crystals import Crystal
 
 log = logging.getLogger("getsei")
 
-Evaluator = Callable[[np.ndarray, np.ndarray], Any]
-
 REGIONS = ("metal", "electrolyte")
 """Names of the regions; the array `region` of the atoms holds their index."""
+COUNTERPART = "counterpart"
+"""Name of the other region where the other side is no metal but a second electrolyte."""
 FACETS = ((0, 0, 1), (1, 1, 0), (1, 1, 1))
-"""Planes of the metal that are tried against the electrolyte."""
-CLASH_FRACTION = 0.75
-"""Atoms closer than this fraction of the shortest crystal bond of their elements clash."""
-BOND_REACH = 1.3
-"""Two elements count as bonded in a crystal up to this multiple of the sum of their covalent radii."""
-SCALE_RANGE = (0.85, 1.15)
-"""Range around the tabulated lattice constant in which a potential's own is looked for."""
-SCALE_TOLERANCE = 1e-4
-PROBE_WIDTH_A = 9.0
-"""Smallest width of the metal supercell whose energy is minimised."""
+HEXAGONAL_FACETS = ((0, 0, 1), (1, 0, 0), (1, 0, 1))
+"""Planes of the other side that are tried against the electrolyte."""
+TERMINATIONS_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -51,88 +41,14 @@ class Interface:
     report: dict[str, Any]
 
 
-def lattice_constant(metal: Crystal, load: Callable[[list[str]], Evaluator]) -> float:
-    """Return the lattice constant a (Å) of a metal at which a potential's energy is lowest.
-
-    Parameters
-    ----------
-    metal : Crystal
-        Scaled uniformly; c/a is kept.
-    load : callable
-        From element symbols to an evaluator, which returns an object with `energy` in eV for positions and
-        a cell in Å.
-
-    Raises
-    ------
-    UserError
-        If the energy has no minimum within 15 % of the tabulated constant.
-    """
-    bulk = ordering.order(metal).atoms
-    bulk = bulk.repeat(np.ceil(PROBE_WIDTH_A / (SCALE_RANGE[0] * cells.heights(bulk.cell[:]))).astype(int))
-    evaluate = load(bulk.get_chemical_symbols())
-
-    def per_atom(scale: float) -> float:
-        return float(evaluate(bulk.positions * scale, bulk.cell[:] * scale).energy) / len(bulk)
-
-    # The minimum nearest to experiment: far from it a potential may have others that mean nothing.
-    grid = np.linspace(*SCALE_RANGE, 13)
-    energies = np.array([per_atom(scale) for scale in grid])
-    minima = [k for k in range(1, len(grid) - 1) if energies[k] <= min(energies[k - 1], energies[k + 1])]
-    if not minima or not np.isfinite(energies).all():
-        raise UserError(
-            f"the potential has no lattice constant for {metal.name} within 15 % of {metal.parameters[0]} Å; "
-            "it was probably not trained on this metal"
-        )
-    nearest = min(minima, key=lambda k: abs(grid[k] - 1.0))
-    found = minimize_scalar(
-        per_atom,
-        bounds=(grid[nearest - 1], grid[nearest + 1]),
-        method="bounded",
-        options={"xatol": SCALE_TOLERANCE},
-    )
-    return metal.parameters[0] * float(found.x)
-
-
-def reference_bonds(bulks: list[Atoms]) -> dict[str, float]:
-    """Return the shortest distance of each pair of elements in crystals, in Å.
-
-    Pairs that are bonded in none of the crystals (S-S, or P-P, say) get the sum of their covalent radii
-    (B. Cordero et al., Dalton Trans. (2008) 2832, 10.1039/b801115j), as such bonds may form.
-
-    Parameters
-    ----------
-    bulks : list of ase.Atoms
-        Periodic ordered crystals.
-    """
-    shortest: dict[str, float] = {}
-    elements: set[str] = set()
-    for bulk in bulks:
-        symbols = bulk.get_chemical_symbols()
-        elements.update(symbols)
-        for key, distance in cells.shortest_distances(bulk.positions, bulk.cell[:], symbols, 4.5).items():
-            shortest[key] = min(distance, shortest.get(key, distance))
-    for first in elements:
-        for second in elements:
-            key = cells.pair_key(first, second)
-            covalent = float(covalent_radii[atomic_numbers[first]] + covalent_radii[atomic_numbers[second]])
-            if shortest.get(key, np.inf) > BOND_REACH * covalent:
-                shortest[key] = covalent
-    return dict(sorted(shortest.items()))
-
-
-def known_products(elements: set[str], library: Path | None = None) -> list[Crystal]:
-    """Return the crystals of role `product` that consist of these elements."""
-    folder = crystals.LIBRARY if library is None else library
-    every = [crystals.load(path) for path in sorted(folder.glob("*.yaml"))]
-    return [crystal for crystal in every if crystal.role == "product" and set(crystal.counts) <= elements]
-
-
 def build(
     electrolyte: Crystal,
     metal: Crystal,
     *,
     metal_lattice_A: float,
     miller: Sequence[int],
+    termination: int = 0,
+    metal_miller: Sequence[int] | None = None,
     electrolyte_thickness_A: float,
     metal_thickness_A: float,
     min_width_A: float,
@@ -145,15 +61,22 @@ def build(
     """Build the periodic interface of an electrolyte and a metal.
 
     The metal alone is strained, and its spacing along the normal is scaled so that its volume per atom
-    stays that of the unstrained crystal.
+    stays that of the unstrained crystal. A second electrolyte in its place is ordered, cut and strained in
+    the same way.
 
     Parameters
     ----------
     electrolyte, metal : Crystal
+        The second may be an alloy or another electrolyte.
     metal_lattice_A : float
         Lattice constant a of the metal in Å, that of the potential in use; c/a is kept.
     miller : sequence of 3 int
         Plane of the electrolyte that faces the metal.
+    termination : int
+        Which cut of the electrolyte along that plane; 0 severs the fewest and weakest bonds, the next ones
+        are listed in the report.
+    metal_miller : sequence of 3 int, optional
+        Plane of the metal; the low-index planes are tried when not given.
     electrolyte_thickness_A, metal_thickness_A : float
         Wanted thickness in Å, rounded to whole layers.
     min_width_A : float
@@ -174,15 +97,14 @@ def build(
     UserError
         If a crystal has the wrong role, the slabs do not match or are too thin, or atoms clash.
     """
-    for crystal, role in ((electrolyte, "electrolyte"), (metal, "metal")):
-        if crystal.role != role:
-            raise UserError(
-                f"interface.{role}: {crystal.name} is a {crystal.role}; name a crystal of role {role}"
-            )
+    if electrolyte.role == "metal":
+        raise UserError(
+            f"interface.electrolyte: {electrolyte.name} is a metal; name a crystal with cations and anions"
+        )
     plane = surfaces.lattice_plane(electrolyte, tuple(miller))
     layers = _layers(electrolyte_thickness_A, plane.spacing, "electrolyte", electrolyte.name)
     scale = metal_lattice_A / metal.parameters[0]
-    facets = [surfaces.lattice_plane(metal, miller) for miller in FACETS]
+    facets = [surfaces.lattice_plane(metal, tuple(index)) for index in _facets(metal, metal_miller)]
     matched = matching.match(
         _planar(plane, electrolyte.cell),
         [_planar(facet, metal.cell * scale) for facet in facets],
@@ -201,19 +123,29 @@ def build(
         min_mobile_distance_A=min_mobile_distance_A,
     )
     bulk = ordered.atoms
-    slab = surfaces.cut(
-        np.array(bulk.get_chemical_symbols()), bulk.positions, bulk.cell[:], electrolyte.charges
-    )
-    metal_symbols, metal_positions = _metal_slab(metal_thickness_A, metal, scale, facet, matched)
+    uncut = (np.array(bulk.get_chemical_symbols()), bulk.positions, bulk.cell[:], electrolyte.charges)
+    cuts = surfaces.terminations(*uncut, plane.spacing)
+    if termination >= len(cuts):
+        raise UserError(
+            f"interface.termination: {electrolyte.name} {_bracket(plane.miller)} has {len(cuts)} of them; "
+            f"choose 0 to {len(cuts) - 1}"
+        )
+    slab = surfaces.cut(*uncut, cuts[termination].at_A)
+    other = {
+        "seed": seed * ordering_draws,
+        "draws": ordering_draws,
+        "min_mobile_distance_A": min_mobile_distance_A,
+    }
+    metal_symbols, metal_positions = _metal_slab(metal_thickness_A, metal, scale, facet, matched, other)
     atoms = _stack(slab, metal_symbols, metal_positions, matched.target, gap_A)
 
     elements = set(atoms.get_chemical_symbols())
-    metal_bulk = ordering.order(metal).atoms
+    metal_bulk = ordering.order(metal, **other).atoms
     metal_bulk.set_cell(metal_bulk.cell[:] * scale, scale_atoms=True)
-    products = [ordering.order(product).atoms for product in known_products(elements)]
-    reference = reference_bonds([bulk, metal_bulk, *products])
+    products = [ordering.order(product).atoms for product in references.known_products(elements)]
+    reference = references.reference_bonds([bulk, metal_bulk, *products])
     shortest = cells.shortest_distances(atoms.positions, atoms.cell[:], atoms.get_chemical_symbols(), 4.5)
-    check_clashes(shortest, reference)
+    references.check_clashes(shortest, reference)
     report = {
         "electrolyte": electrolyte.name,
         "metal": metal.name,
@@ -223,7 +155,7 @@ def build(
         "n_electrolyte_atoms": len(slab.symbols),
         "n_metal_atoms": len(metal_symbols),
         "cell_A": atoms.cell[:].tolist(),
-        "regions": _regions(atoms),
+        "regions": _regions(atoms, REGIONS[0] if metal.role == "metal" else COUNTERPART),
         "miller": list(plane.miller),
         "electrolyte_layers": layers,
         "electrolyte_layer_A": plane.spacing,
@@ -241,12 +173,11 @@ def build(
             "cut_A": slab.cut_A,
             "broken_bonds": slab.broken,
             "whole_units": slab.whole_units,
+            "chosen": termination,
+            "possible": [asdict(one) for one in cuts[:TERMINATIONS_LISTED]],
+            "n_possible": len(cuts),
         },
-        "ordering": {
-            "seed": ordered.seed,
-            "screened_coulomb_energy_eV": ordered.energy_eV,
-            "occupancies": ordered.occupancies,
-        },
+        "ordering": ordering_report(ordered),
         "shortest_distances_A": shortest,
         "shortest_crystal_bonds_A": reference,
         "sources": {electrolyte.name: electrolyte.source, metal.name: metal.source},
@@ -267,25 +198,20 @@ def build(
     return Interface(atoms, report)
 
 
-def check_clashes(shortest: dict[str, float], reference: dict[str, float]) -> None:
-    """Refuse atoms that are too close.
+def ordering_report(ordered: ordering.Ordering) -> dict[str, Any]:
+    """Return what the report says of an ordering."""
+    return {
+        "seed": ordered.seed,
+        "screened_coulomb_energy_eV": ordered.energy_eV,
+        "occupancies": ordered.occupancies,
+    }
 
-    Parameters
-    ----------
-    shortest, reference : dict
-        Shortest distances in Å per pair of elements: of the cell, and of crystals.
 
-    Raises
-    ------
-    UserError
-        If a pair is closer than 0.75 of its crystal distance.
-    """
-    for key, distance in shortest.items():
-        if distance < CLASH_FRACTION * reference[key]:
-            raise UserError(
-                f"{key} atoms clash: {distance:.2f} Å apart, but {reference[key]:.2f} Å in crystals; raise "
-                "gap_A (or min_mobile_distance_A, if both belong to a disordered electrolyte)"
-            )
+def _facets(metal: Crystal, chosen: Sequence[int] | None) -> Sequence[Sequence[int]]:
+    """Return the Miller indices to try for the other side."""
+    if chosen is not None:
+        return [chosen]
+    return HEXAGONAL_FACETS if metal.parameters[5] == 120.0 else FACETS
 
 
 def _layers(thickness: float, spacing: float, what: str, name: str) -> int:
@@ -312,15 +238,23 @@ def _transform(basis: np.ndarray, planar: np.ndarray, layers: int) -> np.ndarray
 
 
 def _metal_slab(
-    thickness_A: float, metal: Crystal, scale: float, facet: surfaces.Plane, matched: matching.Match
+    thickness_A: float,
+    metal: Crystal,
+    scale: float,
+    facet: surfaces.Plane,
+    matched: matching.Match,
+    options: dict[str, Any],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return symbols and positions (Å) of the strained metal, bottom at z = 0."""
+    """Return symbols and positions (Å) of the strained metal or second electrolyte, bottom at z = 0."""
     compression = 1 / float(np.linalg.det(matched.deformation))
     layers = _layers(thickness_A, facet.spacing * scale * compression, "metal", metal.name)
-    bulk = ordering.order(metal, _transform(facet.basis, matched.metal, layers)).atoms
+    bulk = ordering.order(metal, _transform(facet.basis, matched.metal, layers), **options).atoms
     box = bulk.cell[:] * scale
-    rotation = surfaces.lay_flat(box)
-    positions = bulk.get_scaled_positions() @ box @ rotation
+    if any(metal.charges.values()):
+        symbols = np.array(bulk.get_chemical_symbols())
+        positions = surfaces.cut(symbols, bulk.get_scaled_positions() @ box, box, metal.charges).positions
+    else:
+        positions = bulk.get_scaled_positions() @ box @ surfaces.lay_flat(box)
     positions[:, :2] = positions[:, :2] @ matched.deformation
     positions[:, 2] *= compression
     positions[:, 2] -= positions[:, 2].min()
@@ -360,8 +294,8 @@ def _stack(
     return atoms
 
 
-def _regions(atoms: Atoms) -> list[list[Any]]:
+def _regions(atoms: Atoms, lower: str) -> list[list[Any]]:
     """Return (name, low, high) of each region along z in Å; together they fill the cell."""
     z, region = atoms.positions[:, 2], atoms.arrays["region"]
     boundary = 0.5 * float(z[region == 0].max() + z[region == 1].min())
-    return [[REGIONS[0], 0.0, boundary], [REGIONS[1], boundary, float(atoms.cell[2, 2])]]
+    return [[lower, 0.0, boundary], [REGIONS[1], boundary, float(atoms.cell[2, 2])]]

@@ -21,6 +21,8 @@ OCCUPANCY_eV = 5.0
 """Penalty on each ion by which an orbit misses its occupancy after rounding; weaker than that on clashes."""
 ROUNDING = 0.999
 """Ions by which an orbit may miss its occupancy for free: less than one."""
+COMPENSATION = 0.05
+"""Share of an element that may be added or left out to make a cell neutral."""
 HOT_eV, COLD_eV = 1.0, 0.01
 SWEEPS = 1000
 
@@ -84,10 +86,7 @@ def order(
     sites, cell = supercell(crystal, transform)
     fractional, orbit = sites.fractional, sites.orbit
     copies = abs(np.linalg.det(transform))
-    target = {element: round(count * copies) for element, count in crystal.counts.items()}
-    excess = sum(crystal.charges[element] * count for element, count in target.items())
-    if abs(excess) > 1e-6:
-        raise UserError(f"{crystal.name}: this supercell would hold {target}, a charge of {excess:+g}")
+    target = neutral_counts(crystal, copies)
     problem = _Problem(crystal, fractional @ cell, cell, orbit, target, min_mobile_distance_A)
     tries = 1 if crystal.ordered else draws
     best: tuple[float, np.ndarray, int] | None = None
@@ -106,6 +105,44 @@ def order(
     sequence = np.argsort(symbols, kind="stable")
     atoms = Atoms(symbols[sequence], scaled_positions=fractional[filled][sequence], cell=cell, pbc=True)
     return Ordering(atoms, energy, number, _occupancies(crystal, problem.elements, orbit, content))
+
+
+def neutral_counts(crystal: Crystal, copies: float) -> dict[str, int]:
+    """Return whole numbers of atoms of a neutral cell, next to what the occupancies give.
+
+    Refined occupancies seldom add up to a neutral cell. One element on partly vacant positions makes up for
+    it: the one whose number changes least in proportion.
+
+    Parameters
+    ----------
+    crystal : Crystal
+    copies : float
+        Conventional cells.
+
+    Raises
+    ------
+    UserError
+        If no such element can, within `COMPENSATION` of its number.
+    """
+    target = {element: round(count * copies) for element, count in crystal.counts.items()}
+    excess = round(sum(crystal.charges[element] * count for element, count in target.items()), 6)
+    if excess == 0:
+        return target
+    vacant = {el for site in crystal.sites if sum(site.occupancy.values()) < FULL for el in site.occupancy}
+    options = []
+    for element in sorted(vacant):
+        change = -excess / crystal.charges[element] if crystal.charges[element] else np.inf
+        limit = max(1.0, COMPENSATION * target[element])
+        if float(change).is_integer() and abs(change) <= limit and target[element] + change >= 0:
+            options.append((abs(change) / max(target[element], 1), element, int(change)))
+    if not options:
+        raise UserError(
+            f"{crystal.name}: this supercell would hold {target}, a charge of {excess:+g}, and no ion on "
+            "partly vacant positions can make up for it; check occupancies and charges, or take a larger "
+            "cell (min_width_A, electrolyte_thickness_A)"
+        )
+    _, element, change = min(options)
+    return {**target, element: target[element] + change}
 
 
 def _occupancies(
@@ -138,13 +175,15 @@ class _Problem:
         occupied = np.array([sum(site.occupancy.values()) for site in crystal.sites])[orbit]
         kinds = np.array([len(site.occupancy) for site in crystal.sites])[orbit]
         self.vacant = occupied < FULL
-        self.wanted = np.bincount(orbit, occupied, minlength=len(crystal.sites))
+        self.wanted = np.zeros((len(crystal.sites), len(self.elements)))
+        self.allowed = np.zeros((len(crystal.sites), len(self.elements) + 1), dtype=bool)
+        for index, site in enumerate(crystal.sites):
+            for element, share in site.occupancy.items():
+                column = self.elements.index(element)
+                self.wanted[index, column] = share * np.count_nonzero(orbit == index)
+                self.allowed[index, column] = True
+            self.allowed[index, -1] = sum(site.occupancy.values()) < FULL
         self.mixed = (kinds > 1) & ~self.vacant
-        if np.any((kinds > 1) & self.vacant):
-            raise UserError(
-                f"{crystal.name}: a site holds several elements and vacancies; split it into sites that are "
-                "either full or of one element"
-            )
         n = len(points)
         i, j, _, distance = cells.pairs(points, cell, 4 * SCREENING_A, full=True)
         self.coulomb = np.zeros((n, n))
@@ -168,10 +207,10 @@ class _Problem:
         for index, site in enumerate(self.crystal.sites):
             members = rng.permutation(np.flatnonzero(self.orbit == index))
             begin = 0
-            for element, share in sorted(site.occupancy.items()):
-                count = round(share * len(members))
+            for element, count in _shared_out(site.occupancy, len(members)).items():
                 content[members[begin : begin + count]] = self.elements.index(element)
                 begin += count
+        self._exchange(content, rng)
         for number, element in enumerate(self.elements):
             excess = int((content == number).sum()) - self.target[element]
             usable = np.flatnonzero(self.vacant)
@@ -189,6 +228,19 @@ class _Problem:
                 )
         return content
 
+    def _exchange(self, content: np.ndarray, rng: np.random.Generator) -> None:
+        """Repair totals of elements that share always occupied positions, one position at a time."""
+        for short, element in enumerate(self.elements):
+            lack = self.target[element] - int((content == short).sum())
+            for over, other in enumerate(self.elements):
+                spare = int((content == over).sum()) - self.target[other]
+                number = min(lack, spare)
+                if number > 0:
+                    usable = np.flatnonzero(self.mixed & (content == over) & self.allowed[self.orbit, short])
+                    taken = rng.permutation(usable)[:number]
+                    content[taken] = short
+                    lack -= len(taken)
+
     def anneal(self, rng: np.random.Generator) -> tuple[np.ndarray, float, int]:
         """Anneal one draw by swaps; return contents, Coulomb energy (eV) and remaining clashes.
 
@@ -199,7 +251,7 @@ class _Problem:
         groups = [
             np.flatnonzero(self.mixed & (self.orbit == index)) for index in np.unique(self.orbit[self.mixed])
         ]
-        holders = sorted({next(iter(self.crystal.sites[o].occupancy)) for o in self.orbit[self.vacant]})
+        holders = sorted({el for o in self.orbit[self.vacant] for el in self.crystal.sites[o].occupancy})
         for element in holders:
             may_hold = np.array([element in site.occupancy for site in self.crystal.sites])[self.orbit]
             groups.append(np.flatnonzero(self.vacant & may_hold))
@@ -207,7 +259,9 @@ class _Problem:
         charge = np.where(content >= 0, self.charges[content], 0.0)
         present = ((content >= 0) & self.vacant).astype(float)
         potential, contacts = self.coulomb @ charge, self.clash @ present
-        filled = np.bincount(self.orbit, present, minlength=len(self.crystal.sites))
+        filled = np.zeros_like(self.wanted)
+        here = np.flatnonzero(self.vacant & (content >= 0))
+        np.add.at(filled, (self.orbit[here], content[here]), 1.0)
         if groups:
             steps = SWEEPS * sum(len(group) for group in groups)
             which = rng.choice(
@@ -221,7 +275,7 @@ class _Problem:
             for step in range(steps):
                 group = groups[which[step]]
                 a, b = group[int(first[step] * len(group))], group[int(second[step] * len(group))]
-                if content[a] == content[b]:
+                if content[a] == content[b] or not self._legal(content, a, b):
                     continue
                 dq, dn = charge[b] - charge[a], present[b] - present[a]
                 change = dq * (potential[a] - potential[b]) + dq * dq * (
@@ -231,24 +285,51 @@ class _Problem:
                     dn * (contacts[a] - contacts[b])
                     + dn * dn * (0.5 * (self.clash[a, a] + self.clash[b, b]) - self.clash[a, b])
                 )
-                moved = dn != 0 and self.orbit[a] != self.orbit[b]
+                moved = self.vacant[a] and self.orbit[a] != self.orbit[b]
                 if moved:
-                    change += self._misfit(filled, self.orbit[a], dn) + self._misfit(
-                        filled, self.orbit[b], -dn
-                    )
+                    change += self._misfits(filled, content, a, b)
                 if change < threshold[step] * temperatures[step]:
                     potential += dq * (self.coulomb[:, a] - self.coulomb[:, b])
                     contacts += dn * (self.clash[:, a] - self.clash[:, b])
                     if moved:
-                        filled[self.orbit[a]] += dn
-                        filled[self.orbit[b]] -= dn
+                        for one, other in ((a, b), (b, a)):
+                            if content[one] >= 0:
+                                filled[self.orbit[one], content[one]] -= 1
+                                filled[self.orbit[other], content[one]] += 1
                     for values in (charge, present, content):
                         values[a], values[b] = values[b], values[a]
         energy = 0.5 * float(charge @ self.coulomb @ charge)
         return content, energy, round(0.5 * float(present @ self.clash @ present))
 
-    def _misfit(self, filled: np.ndarray, orbit: int, change: float) -> float:
-        """Return the change (eV) of an orbit's penalty when its number of ions changes."""
-        before = abs(filled[orbit] - self.wanted[orbit])
-        after = abs(filled[orbit] + change - self.wanted[orbit])
+    def _legal(self, content: np.ndarray, a: int, b: int) -> bool:
+        """Tell whether two positions may swap what they hold; a vacancy is the last column."""
+        return bool(self.allowed[self.orbit[b], content[a]] and self.allowed[self.orbit[a], content[b]])
+
+    def _misfits(self, filled: np.ndarray, content: np.ndarray, a: int, b: int) -> float:
+        """Return the change (eV) of the penalties on the occupancies of two orbits when a swap is made."""
+        change = 0.0
+        for source, target, element in (
+            (self.orbit[a], self.orbit[b], content[a]),
+            (self.orbit[b], self.orbit[a], content[b]),
+        ):
+            if element >= 0:
+                change += self._misfit(filled, source, element, -1.0)
+                change += self._misfit(filled, target, element, 1.0)
+        return change
+
+    def _misfit(self, filled: np.ndarray, orbit: int, element: int, change: float) -> float:
+        before = abs(filled[orbit, element] - self.wanted[orbit, element])
+        after = abs(filled[orbit, element] + change - self.wanted[orbit, element])
         return OCCUPANCY_eV * (max(after - ROUNDING, 0.0) - max(before - ROUNDING, 0.0))
+
+
+def _shared_out(occupancy: dict[str, float], places: int) -> dict[str, int]:
+    """Return how many of some places each element takes; full sites leave none empty."""
+    shares = dict(sorted(occupancy.items()))
+    taken = {element: round(share * places) for element, share in shares.items()}
+    full = sum(shares.values()) > FULL
+    while sum(taken.values()) > places or (full and sum(taken.values()) < places):
+        sign = 1 if sum(taken.values()) < places else -1
+        needy = max(shares, key=lambda el: sign * (shares[el] * places - taken[el]))
+        taken[needy] += sign
+    return taken

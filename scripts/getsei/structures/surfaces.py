@@ -7,7 +7,7 @@ import numpy as np
 
 from getsei import cells
 from getsei.errors import UserError
-from getsei.structures.crystals import Crystal, primitive
+from getsei.structures.crystals import Crystal
 
 BOND_STRETCH = 1.25
 """A cation and an anion are bonded up to this multiple of the shortest distance of their elements."""
@@ -15,6 +15,8 @@ RIGID_STRENGTH, RIGID_CHARGE = 0.5, 3.0
 """Bonds of at least this Pauling strength, to a cation of at least this charge, hold a polyhedron together:
 P-S 5/4, Ge-S 1, Zr-O 2/3, In-Cl 1/2; not La-O 3/8, nor any of Li or Na."""
 LEVEL_TOLERANCE_A = 0.02
+LAYER_A = 0.5
+"""Atoms this far from the first one behind a cut are its face."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,29 @@ class Bonds:
     vectors: np.ndarray
     strength: np.ndarray
     rigid: np.ndarray
+
+
+@dataclass(frozen=True)
+class Termination:
+    """A height at which a crystal can be cut.
+
+    Attributes
+    ----------
+    at_A : float
+        Height above the origin.
+    rigid : int
+        Bonds inside polyhedra that the cut severs.
+    strength : float
+        Sum of Pauling's bond strengths severed.
+    above, below : str
+        The nearest elements on either side, ``LiS`` and the like.
+    """
+
+    at_A: float
+    rigid: int
+    strength: float
+    above: str
+    below: str
 
 
 @dataclass(frozen=True)
@@ -116,10 +141,11 @@ def lattice_plane(crystal: Crystal, miller: tuple[int, int, int]) -> Plane:
     """
     if not any(miller):
         raise UserError("miller: [0, 0, 0] is no plane; use for example [0, 0, 1]")
-    lattice = primitive(crystal)
+    lattice = crystal.primitive
     steps = lattice @ np.array(miller, dtype=float)
-    # Heights of the primitive vectors above the plane, as integers: halves and thirds come from centring.
-    scaled = np.rint(steps * 6).astype(int)
+    # Heights of the primitive vectors above the plane, as integers: of n lattice points in the cell, each
+    # has coordinates that are multiples of 1/n.
+    scaled = np.rint(steps * round(1 / abs(np.linalg.det(lattice)))).astype(int)
     scaled //= gcd(*(int(value) for value in scaled))
     reach = np.arange(-abs(scaled).max() - 1, abs(scaled).max() + 2)
     grid = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3)
@@ -189,6 +215,61 @@ def _cut_levels(heights: np.ndarray, period: float) -> np.ndarray:
     return (levels[open_gaps] + 0.5 * gaps[open_gaps]) % period
 
 
+def _severed(flat: np.ndarray, found: Bonds, level: float, period: float) -> np.ndarray:
+    """Return which bonds (bool) cross a height of a crystal that lies flat."""
+    start = flat[found.cation, 2]
+    end = start + found.vectors[:, 2]
+    return np.floor((start - level) / period) != np.floor((end - level) / period)
+
+
+def _ranked(symbols: np.ndarray, flat: np.ndarray, period: float, found: Bonds) -> list[Termination]:
+    """Return all cuts: fewest rigid bonds first, then the smallest sum of bond strengths, then the lowest."""
+    heights = flat[:, 2]
+    cuts = []
+    for level in _cut_levels(heights, period):
+        crossing = _severed(flat, found, level, period)
+        rise = (heights - level) % period
+        above = sorted(set(symbols[rise < rise.min() + LAYER_A]))
+        below = sorted(set(symbols[rise > rise.max() - LAYER_A]))
+        cuts.append(
+            Termination(
+                float(level),
+                int((crossing & found.rigid).sum()),
+                round(float(found.strength[crossing].sum()), 6),
+                "".join(map(str, above)),
+                "".join(map(str, below)),
+            )
+        )
+    return sorted(cuts, key=lambda cut: (cut.rigid, cut.strength, cut.at_A))
+
+
+def terminations(
+    symbols: np.ndarray,
+    positions: np.ndarray,
+    cell: np.ndarray,
+    charges: dict[str, float],
+    spacing_A: float,
+) -> list[Termination]:
+    """Return the distinct cuts of a crystal, best first, each at its best layer.
+
+    Parameters
+    ----------
+    symbols, positions, cell, charges
+        As for `cut`.
+    spacing_A : float
+        Thickness of a layer; cuts a whole number of layers apart are one termination.
+    """
+    rotation = lay_flat(cell)
+    flat, box = positions @ rotation, cell @ rotation
+    found = bonds(symbols, flat, box, charges)
+    distinct: list[Termination] = []
+    for one in _ranked(symbols, flat, box[2, 2], found):
+        apart = np.array([one.at_A - other.at_A for other in distinct]) / spacing_A
+        if not (np.abs(apart - np.rint(apart)) * spacing_A < LEVEL_TOLERANCE_A).any():
+            distinct.append(one)
+    return distinct
+
+
 def cut(
     symbols: np.ndarray,
     positions: np.ndarray,
@@ -219,22 +300,9 @@ def cut(
     period = box[2, 2]
     found = bonds(symbols, flat, box, charges)
     rigid = found.rigid
-    start = flat[found.cation, 2]
-    end = start + found.vectors[:, 2]
-
-    def severed(level: float) -> np.ndarray:
-        return np.floor((start - level) / period) != np.floor((end - level) / period)
-
-    if at_A is None:
-        scores = [
-            (int((severed(z) & rigid).sum()), round(float(found.strength[severed(z)].sum()), 6), z)
-            for z in _cut_levels(flat[:, 2], period)
-        ]
-        level = min(scores)[2]
-    else:
-        level = at_A % period
+    level = (_ranked(symbols, flat, period, found)[0].at_A if at_A is None else at_A) % period
     image = -np.floor((flat[:, 2] - level) / period)
-    straddling = np.flatnonzero(severed(level) & rigid)
+    straddling = np.flatnonzero(_severed(flat, found, level, period) & rigid)
     raised = image.copy()
     for bond in straddling:
         cation, anion = found.cation[bond], found.anion[bond]
