@@ -15,10 +15,14 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all setup quick test selftest report potential crosscheck lint clean
+.PHONY: all finished setup quick test selftest report potential crosscheck lint clean
 
 all: setup
-	snakemake
+	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
+
+# After a failure: compare and report the systems that did finish, and name those that did not.
+finished: setup
+	snakemake finished --quiet all --config finished_only=True --allowed-rules finished compare_systems
 
 setup: $(STAMP)
 

@@ -28,3 +28,11 @@ rule all:
     input:
         final_targets(),
     localrule: True
+
+
+onsuccess:
+    tell_headlines()
+
+
+onerror:
+    tell_failure()

@@ -1,20 +1,25 @@
-"""Set all systems side by side, in a table, in a figure and against the claims of the study."""
+"""Set all systems side by side, in tables, in a figure and against the claims of the study."""
 
 from getsei import job
 
 job.prepare(snakemake)
 
-import json
 from pathlib import Path
 
-from getsei import comparison
+from getsei import comparison, progress, ranking
 from getsei.figures import compare, style
 
 with job.logged(snakemake) as log:
-    summaries = [json.loads(Path(path).read_text(encoding="utf-8")) for path in snakemake.input.summaries]
-    output = snakemake.output
+    output, logs = snakemake.output, Path(snakemake.log[0]).parent
+    paths = {Path(path).parent.name: path for path in snakemake.input.summaries}
+    statuses = progress.survey(snakemake.params.systems, paths, logs, trusted=snakemake.params.trusted)
+    summaries = progress.load(statuses, paths)
+    finished = [summary for summary in summaries if summary["numbers"]]
     comparison.write_rows(comparison.tidy_rows(summaries), comparison.TIDY, output.table)
-    comparison.write_rows(comparison.claims_rows(summaries), comparison.CLAIMS, output.claims)
+    comparison.write_rows(comparison.claims_rows(finished), comparison.CLAIMS, output.claims)
+    comparison.write_rows(ranking.rows(summaries), ranking.RANKING, output.ranking)
+    text = ranking.terminal(summaries, str(Path(output.table).parents[1]))
+    Path(output.headlines).write_text(text, encoding="utf-8")
     style.save(compare.figure(summaries), output.png, output.svg)
-    for verdict in comparison.judge(summaries):
+    for verdict in comparison.judge(finished):
         log.info("%s, %s: %s", verdict.claim, verdict.system, verdict.verdict)

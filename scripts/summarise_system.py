@@ -23,6 +23,7 @@ with job.logged(snakemake) as log:
             transport=records.Transport.load(source.transport),
             interphase=records.Interphase.load(source.interphase),
         ),
+        snakemake.params.settings,
     )
     text = json.dumps(summary.plain(found), indent=1, ensure_ascii=False, allow_nan=False)
     Path(snakemake.output.summary).write_text(text + "\n", encoding="utf-8")

@@ -44,8 +44,18 @@ class Verdict:
 
 
 def tidy_rows(summaries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield one row per number: system, quantity, state, value, low, high, unit, n, supported, note."""
+    """Yield one row per number: system, quantity, state, value, low, high, unit, n, supported, note.
+
+    The first row of each system says whether it finished, and why not.
+    """
     for summary in summaries:
+        status = summary.get("status", "finished")
+        said = f"{status}: {summary['message']}" if summary.get("message") else status
+        yield {
+            "system": summary["system"],
+            "quantity": "status",
+            **Estimate(np.nan, np.nan, np.nan, "1", 0, status == "finished", said).as_dict(),
+        }
         names = {str(row["state"]): row["name"] for row in summary["states"]}
         for key, number in summary["numbers"].items():
             quantity, _, last = key.rpartition("/")

@@ -245,6 +245,8 @@ def document(schema: Mapping[str, Any]) -> str:
             "",
         ]
         lines += _table(_flattened(training, schema))
+    lines += ["## Keys beside `defaults` and `systems`", ""]
+    lines += _table({"finished_only": schema["properties"]["finished_only"]})
     lines += ["## `pathvars`", "", schema["properties"]["pathvars"]["description"], ""]
     lines += _table(schema["properties"]["pathvars"]["properties"])
     return "\n".join(lines).rstrip() + "\n"

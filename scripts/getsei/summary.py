@@ -51,7 +51,7 @@ def exact(value: float, unit: str, n: int, note: str = "") -> dict[str, Any]:
     return Estimate(float(value), np.nan, np.nan, unit, int(n), bool(np.isfinite(value)), note).as_dict()
 
 
-def summarise(system: str, inputs: Inputs) -> dict[str, Any]:
+def summarise(system: str, inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Collect the numbers of one system.
 
     Parameters
@@ -60,6 +60,8 @@ def summarise(system: str, inputs: Inputs) -> dict[str, Any]:
         Name of the system.
     inputs : Inputs
         Its records.
+    settings : mapping
+        Its complete settings, kept beside the numbers.
 
     Returns
     -------
@@ -88,6 +90,7 @@ def summarise(system: str, inputs: Inputs) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "system": system,
+        "settings": dict(settings),
         "elements": sorted({str(s) for t in inputs.trajectories for s in t.species}),
         "mobile": list(inputs.environments[0].mobile),
         "numbers": dict(sorted(numbers.items())),

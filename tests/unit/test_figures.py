@@ -43,7 +43,7 @@ def summarised(system, measured):
         measured,
         system["interphase"],
     )
-    return summary.plain(summary.summarise("li6ps5cl", inputs))
+    return summary.plain(summary.summarise("li6ps5cl", inputs, {}))
 
 
 def texts(figure):
@@ -82,7 +82,7 @@ def draw(name, system, measured, summarised):
         return pathways.figure(system["flux"], system["koopman"], "li6ps5cl")
     if name == "transport":
         return transport_figure.figure(measured, "li6ps5cl")
-    return compare.figure([summarised] * 2)
+    return compare.figure([summarised, {**summarised, "system": "other"}])
 
 
 @pytest.mark.parametrize("name", ["dynamics", "states", "kinetics", "pathways", "transport", "compare"])

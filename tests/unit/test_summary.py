@@ -39,7 +39,7 @@ def summarise(name, seed, framework):
         measured,
         parts["interphase"],
     )
-    return summary.plain(summary.summarise(name, inputs))
+    return summary.plain(summary.summarise(name, inputs, {"mobile": ["Li"]}))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_failed_checks_are_named(summaries):
 def test_tidy_table_splits_states_from_quantities(summaries, tmp_path):
     comparison.write_rows(comparison.tidy_rows(summaries), comparison.TIDY, tmp_path / "systems.csv")
     rows = list(csv.DictReader((tmp_path / "systems.csv").read_text(encoding="utf-8").splitlines()))
-    assert len(rows) == sum(len(one["numbers"]) for one in summaries)
+    assert len(rows) == sum(len(one["numbers"]) + 1 for one in summaries)
     one = next(r for r in rows if r["quantity"] == "mobility" and r["state"] == "0")
     assert one["state_name"] == "metal-like (Li-rich)"
     assert float(one["value"]) == pytest.approx(summaries[0]["numbers"]["mobility/0"]["value"], rel=1e-5)

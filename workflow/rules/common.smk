@@ -32,6 +32,8 @@ def resolved_systems():
 
 SYSTEMS = resolved_systems()
 FIGURES = ("dynamics", "states", "kinetics", "pathways", "transport")
+FINISHED_ONLY = config.get("finished_only", False)
+RESULTS = config.get("pathvars", {}).get("results", "results")
 
 
 pathvars:
@@ -55,6 +57,31 @@ def of_replicas(pattern):
     """Return an input function that expands `pattern` over the replicas of a system."""
     return lambda wildcards: expand(
         pattern, system=wildcards.system, replica=replicas(wildcards.system)
+    )
+
+
+def of_systems(pattern):
+    """Expand `pattern` over the systems; with `finished_only`, over those that have such a file."""
+    paths = expand(pattern, system=SYSTEMS)
+    if not FINISHED_ONLY:
+        return paths
+    return [
+        path for path in paths if Path(path.replace("<results>", RESULTS)).is_file()
+    ]
+
+
+def tell_headlines():
+    """Print the short table that ends a run."""
+    path = Path(RESULTS) / "compare" / "headlines.txt"
+    if path.is_file():
+        print(path.read_text(encoding="utf-8"))
+
+
+def tell_failure():
+    """Say what to do when some jobs failed."""
+    print(
+        "Some jobs failed; their logs are above. `make` now compares the systems that finished; "
+        "after plain snakemake do that by `make finished`. Mend the cause and run again: what is done is kept."
     )
 
 

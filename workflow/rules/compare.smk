@@ -25,6 +25,7 @@ rule summarise_system:
         mem_mb=2000,
         runtime="10m",
     params:
+        settings=lookup(dpath="{system}", within=SYSTEMS),
         code=code_digest("summarise_system.py"),
     script:
         "../../scripts/summarise_system.py"
@@ -32,7 +33,7 @@ rule summarise_system:
 
 rule compare_systems:
     input:
-        summaries=expand("<results>/{system}/summary.json", system=SYSTEMS),
+        summaries=of_systems("<results>/{system}/summary.json"),
     output:
         table=report(
             "<results>/compare/systems.csv",
@@ -46,6 +47,13 @@ rule compare_systems:
             category="Comparison",
             labels={"system": "all", "result": "claims"},
         ),
+        ranking=report(
+            "<results>/compare/ranking.csv",
+            caption="../report/compare_ranking.rst",
+            category="Comparison",
+            labels={"system": "all", "result": "ranking"},
+        ),
+        headlines="<results>/compare/headlines.txt",
         png=report(
             "<results>/compare/systems.png",
             caption="../report/compare_systems.rst",
@@ -64,6 +72,14 @@ rule compare_systems:
         mem_mb=1000,
         runtime="10m",
     params:
+        systems=SYSTEMS,
+        trusted=not FINISHED_ONLY,
         code=code_digest("compare_systems.py"),
     script:
         "../../scripts/compare_systems.py"
+
+
+rule finished:
+    input:
+        "<results>/compare/systems.csv",
+    localrule: True

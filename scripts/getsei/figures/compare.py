@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from getsei import comparison
+from getsei import comparison, ranking
 from getsei.figures import style
 from getsei.summary import headline
 
@@ -40,7 +40,7 @@ QUANTITIES = (
     Quantity("total_flux", "total reactive flux", "passages per ion and ns"),
     Quantity("mfpt", "mean first passage", "time (ps)"),
     Quantity("pathway_diversity", "pathway diversity", "effective pathways"),
-    Quantity("diffusion/all", "diffusion, all ions", "D (cm²/s)"),
+    Quantity("diffusion/interphase", "diffusion in the interphase", "D (cm²/s)"),
     Quantity(
         "correlation/all/density given anion_coordination",
         "mobility and density | anions",
@@ -65,10 +65,14 @@ def figure(summaries: Sequence[Mapping[str, Any]]) -> Figure:
     summaries : sequence of mappings
         Contents of the summary.json of each system.
     """
+    _, said = ranking.criterion([s for s in summaries if s["numbers"]])
+    by_name = {s["system"]: s for s in summaries}
+    summaries = [by_name[place.system] for place in ranking.ordered(summaries)]
     n = len(summaries)
     panels = len(QUANTITIES) + 4
     rows = -(-panels // COLUMNS)
-    verdicts = comparison.judge(summaries)
+    finished = [s for s in summaries if s["numbers"]]
+    verdicts = comparison.judge(finished) if finished else []
     claims = list(dict.fromkeys(v.claim for v in verdicts))
     height = 0.72 + 0.24 * n
     below = 0.45 + 0.3 * len(claims)
@@ -91,10 +95,13 @@ def figure(summaries: Sequence[Mapping[str, Any]]) -> Figure:
     for number, place in enumerate(axes):
         name_systems(place, summaries, named=number % COLUMNS == 0)
     table = fig.add_subplot(grid[rows, :])
-    verdict_table(table, verdicts, claims, [s["system"] for s in summaries])
+    lost = [s["system"] for s in summaries if not s["numbers"]]
+    verdict_table(table, verdicts, claims, [s["system"] for s in summaries], lost)
     style.panel(table, next(letters), "claims of the study (arXiv:2603.02284)")
     fig.suptitle(
-        "points: estimates; bars: 95 % intervals; n beside the points; ×: not supported", fontsize=7.5
+        f"systems from the best down, by {said}\n"
+        "points: estimates; bars: 95 % intervals; n beside the points; ×: not supported",
+        fontsize=7.5,
     )
     style.despine(fig)
     table.spines[:].set_visible(False)
@@ -103,7 +110,12 @@ def figure(summaries: Sequence[Mapping[str, Any]]) -> Figure:
 
 def name_systems(axes: Axes, summaries: Sequence[Mapping[str, Any]], *, named: bool) -> None:
     """Give each system its line, named in the first column."""
-    texts = [style.wrapped(s["system"], 14, 2) if named else "" for s in summaries]
+    texts = [
+        style.wrapped(s["system"] if s["numbers"] else f"{s['system']} ({s['status']})", 14, 2)
+        if named
+        else ""
+        for s in summaries
+    ]
     axes.set_yticks(range(len(summaries)), texts)
     axes.set_ylim(len(summaries) - 0.45, -0.55)
     axes.tick_params(axis="x", labelsize=6.5)
@@ -246,7 +258,11 @@ def by_state(axes: Axes, summaries: Sequence[Mapping[str, Any]], key: str, name:
 
 
 def verdict_table(
-    axes: Axes, verdicts: Sequence[comparison.Verdict], claims: Sequence[str], systems: Sequence[str]
+    axes: Axes,
+    verdicts: Sequence[comparison.Verdict],
+    claims: Sequence[str],
+    systems: Sequence[str],
+    lost: Sequence[str] = (),
 ) -> None:
     """Draw the verdicts: claims down, systems across; words and colour say the same."""
     columns = [*systems, comparison.OVERALL]
@@ -256,6 +272,8 @@ def verdict_table(
         axes.text(left - 0.06, row, style.wrapped(claim, 34, 2), ha="right", va="center", fontsize=6.5)
         for column, system in enumerate(columns):
             found = [v for v in verdicts if v.claim == claim and v.system == system]
+            if system in lost:
+                axes.text(left + column + 0.485, row, "no result", ha="center", va="center", fontsize=6)
             if not found:
                 continue
             number = found[0].number
@@ -275,7 +293,7 @@ def verdict_table(
             )
             axes.text(left + column + 0.485, row, text, ha="center", va="center", fontsize=6, linespacing=1.0)
     axes.set_xlim(0, left + len(columns))
-    axes.set_ylim(len(claims) - 0.5, -0.5)
+    axes.set_ylim(max(len(claims), 1) - 0.5, -0.5)
     axes.set_yticks([])
     axes.set_xticks(left + np.arange(len(columns)) + 0.485, [style.wrapped(c, 14, 2) for c in columns])
     axes.tick_params(axis="x", length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
