@@ -7,7 +7,7 @@ job.prepare(snakemake)
 import json
 from pathlib import Path
 
-from getsei import environments, records
+from getsei import cells, environments, records
 
 with job.logged(snakemake) as log:
     report = json.loads(Path(snakemake.input.report).read_text(encoding="utf-8"))
@@ -17,4 +17,5 @@ with job.logged(snakemake) as log:
         cutoff_A=snakemake.params.cfg["cutoff_A"],
         stride=snakemake.params.cfg["stride"],
         regions=[environments.Region(*region) for region in report["regions"]],
+        built_height_A=cells.heights(report["cell_A"])[2],
     ).save(snakemake.output.environments)

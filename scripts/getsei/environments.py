@@ -39,6 +39,7 @@ def extract(
     cutoff_A: float,
     stride: int = 1,
     regions: Sequence[Region] = (),
+    built_height_A: float | None = None,
     stage: str = "produce",
 ) -> records.Environments:
     """List the neighbours of every mobile ion at every `stride`-th frame of a stage.
@@ -55,6 +56,9 @@ def extract(
         Keep one frame in `stride`, counted from the start of each segment.
     regions : sequence of Region
         Slices of the starting structure.
+    built_height_A : float, optional
+        Height of the cell of the starting structure; the regions are scaled from it to the height at the
+        start of the stage, which a barostat may have changed. Without it they are taken as they are.
     stage : str
         Stage of the trajectory that is analysed.
 
@@ -82,6 +86,8 @@ def extract(
             f"{', '.join(sorted(set(species.tolist())))}; name one of these"
         )
     numbers = np.array([atomic_numbers[symbol] for symbol in species.tolist()], dtype=np.uint8)
+    first_cell = cells.check(trajectory.cell(frames[0]), name=f"cell of frame {frames[0]}")
+    scale = 1.0 if built_height_A is None else float(cells.heights(first_cell)[2]) / built_height_A
     finder = _Finder(cutoff_A, atoms, numbers)
     counts, neighbours, vectors = [], [], []
     started = reported = time.perf_counter()
@@ -121,7 +127,7 @@ def extract(
         atoms=atoms,
         positions=np.ascontiguousarray(trajectory.positions[frames][:, atoms], dtype=np.float32),
         segments=segments,
-        regions=np.array([[r.z_low_A, r.z_high_A] for r in regions], dtype=float).reshape(-1, 2),
+        regions=scale * np.array([[r.z_low_A, r.z_high_A] for r in regions], dtype=float).reshape(-1, 2),
         region_names=[r.name for r in regions],
         cell=np.mean([trajectory.cell(frame) for frame in frames], axis=0).tolist(),
         cutoff_A=float(cutoff_A),

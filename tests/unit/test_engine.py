@@ -178,3 +178,43 @@ def test_a_lost_atom_stops_the_run(started):
     lammps.settle()
     with pytest.raises(GuardError, match="lost-atoms at step"):
         lammps.advance(50)
+
+
+def test_a_barostat_scales_the_third_vector_to_the_pressure_and_its_restart_goes_on(tmp_path):
+    species, positions = crystal(noise_A=0.0)
+    pressure_MPa = 500.0
+
+    def start(lammps):
+        lammps.langevin(100.0, 0.05, 7, pressure_MPa)
+        lammps.settle()
+
+    with engine.Engine(species, CELL, Morse(species), STEP_ps) as lammps:
+        lammps.create(positions)
+        lammps.minimise(100)
+        lammps.set_velocities(engine.maxwell_velocities(species, 100.0, 1))
+        start(lammps)
+        frames = [lammps.advance(5) for _ in range(400)]
+        lammps.write_restart(tmp_path / "a.restart")
+        last = frames[-1].cell
+    late = np.array([frame.cell for frame in frames[200:]])
+    assert np.allclose(late[:, :2], CELL[:2], atol=ROUNDING)
+    scale = np.linalg.norm(late[:, 2], axis=1) / np.linalg.norm(CELL[2])
+    assert np.allclose(late[:, 2], scale[:, None] * CELL[2], atol=1e-9)
+    assert abs(scale.mean() - 1.0) > 0.01  # the cell is not at this pressure when it starts
+    with engine.Engine(species, CELL, Morse(species), STEP_ps) as lammps:
+        lammps.read_restart(tmp_path / "a.restart")
+        assert np.allclose(lammps.cell, last, atol=1e-9)
+        start(lammps)
+        resumed = [lammps.advance(5) for _ in range(200)]
+        normal = np.mean([_normal_pressure(lammps) for _ in range(200) if lammps.advance(5)])
+    drift = [frame.conserved_energy for frame in resumed]
+    assert np.ptp(drift) < 0.2
+    assert normal == pytest.approx(pressure_MPa * engine.BAR_PER_MPa, rel=0.3)
+
+
+def _normal_pressure(lammps):
+    normal = np.cross(lammps.lower[0], lammps.lower[1])
+    normal /= np.linalg.norm(normal)
+    names = (("pxx", "pxy", "pxz"), ("pxy", "pyy", "pyz"), ("pxz", "pyz", "pzz"))
+    stress = np.array([[lammps.thermo(name) for name in row] for row in names])
+    return normal @ stress @ normal

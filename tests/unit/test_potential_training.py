@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from getsei.errors import UserError
-from getsei.potentials import dataset, sampling, teachers, training
+from getsei.potentials import dataset, dilute, sampling, teachers, training
 from getsei.potentials.student import Student
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
@@ -21,6 +21,7 @@ def labelled(count, seed):
     for number in range(count):
         atoms = sampling.displaced(bulk("LiCl", "rocksalt", a=5.1, cubic=True), rng, 0.1, 0.1, 0.03)
         frames.append(sampling.tagged(atoms, "crystal", f"t{seed}-{number}", 0))
+    frames += dilute.isolated_atoms(["Li", "Cl"])
     return dataset.usable(frames, teacher.label(frames))[0]
 
 
@@ -39,12 +40,13 @@ def trained(tmp_path_factory, parts):
 
 
 def test_the_command_states_architecture_and_schedule(tmp_path):
-    words = training.command(tmp_path, "x", TINY, ONE_EPOCH, 7, "cpu")
+    words = training.command(tmp_path, "x", TINY, ONE_EPOCH, {3: -0.5, 17: -1.0}, 7, "cpu")
     for expected in (
         "--hidden_irreps=4x0e",
         "--r_max=4.0",
         "--max_num_epochs=1",
         "--seed=7",
+        "--E0s={3: -0.5, 17: -1.0}",
         "--pair_repulsion",
     ):
         assert expected in words
@@ -96,15 +98,17 @@ def test_a_failed_training_names_its_log(tmp_path, parts):
         training.train(parts, tmp_path / "w", tmp_path / "m", architecture=broken, schedule=ONE_EPOCH, seed=1)
 
 
-def test_mean_energies_are_refitted_where_compositions_tell_them_apart():
-    calculator = LennardJones(sigma=2.3, epsilon=0.2, rc=4.5)
-    wanted = {"Li": 0.7, "Cl": -0.3}
-    frames = []
-    for symbols in ("Li4Cl4", "Li6Cl2", "Li2Cl6", "Li8"):
-        atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
-        atoms.symbols = symbols
-        atoms.calc = calculator
-        atoms.info[dataset.ENERGY] = atoms.get_potential_energy() + sum(wanted[s] for s in atoms.symbols)
-        frames.append(atoms)
-    shifts = training.energy_shifts(frames, calculator, ["Li", "Cl", "O"])
-    assert shifts == pytest.approx([0.7, -0.3, 0.0], abs=1e-3)
+def test_the_zero_of_the_energy_is_that_of_the_isolated_atoms(parts):
+    found = training.energies_of_isolated_atoms(parts["train"])
+    assert found == pytest.approx({3: 0.0, 17: 0.0}, abs=1e-6)
+    dense = [frame for frame in parts["train"] if frame.info["kind"] != dilute.ISOLATED]
+    with pytest.raises(UserError, match=r"no isolated atom of Li, Cl"):
+        training.energies_of_isolated_atoms(dense)
+
+
+@pytest.mark.slow
+def test_a_trained_model_gives_isolated_atoms_their_energy(trained, parts):
+    _, path = trained
+    for frame in parts["train"]:
+        if frame.info["kind"] == dilute.ISOLATED:
+            assert Student(path, engine="torch").get_potential_energy(frame) == pytest.approx(0.0, abs=0.5)

@@ -21,6 +21,7 @@ MD = {
     "segment_ps": 0.4,
     "checkpoint_ps": 0.1,
     "thermostat_damping_fs": 100.0,
+    "stack_pressure_MPa": 1000.0,
     "minimise_steps": 20,
     "react_temperature_K": 600.0,
     "react_ps": 0.3,
@@ -33,6 +34,8 @@ MD = {
     "seed": 1,
 }
 ORIGIN = {"potential": "0"}
+WRAPPED_A = 3.0
+"""An atom that is wrapped jumps by a cell vector, at least 6 Å even under this pressure."""
 
 
 class Sabotaged(Morse):
@@ -116,9 +119,9 @@ def test_frames_of_all_segments_follow_each_other(undisturbed):
             assert positions.dtype == np.float32
             assert json.loads(handle.attrs["settings"])["name"] == name
         moved = np.linalg.norm(np.diff(positions, axis=0), axis=2).max()
-        assert moved < 1.0
+        assert moved < WRAPPED_A
         if last is not None:
-            assert np.linalg.norm(positions[0] - last, axis=1).max() < 1.0
+            assert np.linalg.norm(positions[0] - last, axis=1).max() < WRAPPED_A
         last = positions[-1]
 
 
@@ -128,7 +131,8 @@ def test_thermo_table_has_a_row_per_frame(undisturbed):
     assert [int(row["step"]) for row in rows] == list(range(160, 251, 10))
     assert float(rows[-1]["time_ps"]) == pytest.approx(0.5)
     conserved = np.array([float(row["conserved_energy_eV"]) for row in rows])
-    assert np.ptp(conserved) < 1e-3 * len(system().species)
+    # The crystal still gives way to the pressure here, at a tenth of the speed of sound.
+    assert np.ptp(conserved) < 5e-3 * len(system().species)
     assert all(float(row["temperature_K"]) > 50 for row in rows)
 
 

@@ -22,7 +22,7 @@ def write(folder, name, first, **changes):
     with h5py.File(path, "w") as handle:
         frames = np.arange(first, first + count, dtype=np.float32)
         handle["positions"] = frames[:, None, None] + np.zeros((count, len(species), 3), np.float32)
-        handle["cell"] = changes.get("cell", CELL)
+        handle["cells"] = np.broadcast_to(changes.get("cell", CELL), (count, 3, 3))
         handle["species"] = np.char.encode(np.asarray(species), "utf-8")
         handle["step"] = np.asarray(steps)
         handle["temperature"] = 300.0 + frames

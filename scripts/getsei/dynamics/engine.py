@@ -34,8 +34,14 @@ FORGET_A = 10.0
 An evaluator may keep a neighbour list with a skin, whose history decides the order of its sums. The
 displacement makes it forget, so that the forces after a restart do not depend on what was evaluated before.
 """
+LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR = 0, 0
+"""What `extract_fix` is asked for; the numbers are part of LAMMPS' library interface."""
 IMAGE_BITS, IMAGE_ZERO = 10, 512
 """LAMMPS packs three image flags of ten bits each, offset by 512, into one integer."""
+
+BAROSTAT_DAMPING_ps = 1.0
+"""Relaxation time of the thickness of the cell: some periods of the sound that crosses it."""
+BAR_PER_MPa = 10.0
 
 Watch = Callable[[int, np.ndarray, np.ndarray, float, np.ndarray, Callable[[], float]], None]
 """Called with step, positions, cell (both in the frame of LAMMPS), energy, forces, and the temperature."""
@@ -66,12 +72,14 @@ class Frame:
         Step counter since the start of the run.
     positions : (n_atoms, 3) array
         Å, unwrapped, in the frame of the input cell.
+    cell : (3, 3) array
+        Cell vectors in Å as rows.
     temperature : float
         Kinetic temperature in K, of 3 n - 3 degrees of freedom.
     potential_energy, kinetic_energy : float
         eV.
     conserved_energy : float
-        eV; total energy less what the thermostat put in.
+        eV; total energy less what thermostat and barostat put in.
     pressure : float
         bar.
     max_force : float
@@ -80,6 +88,7 @@ class Frame:
 
     step: int
     positions: np.ndarray
+    cell: np.ndarray
     temperature: float
     potential_energy: float
     kinetic_energy: float
@@ -107,6 +116,11 @@ def lammps_frame(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     signs = np.sign(np.diag(r))
     lower, rotation = (r * signs[:, None]).T, (q * signs).T
     return np.tril(lower), rotation
+
+
+def thickness_ratio(cell: np.ndarray, reference: np.ndarray) -> float:
+    """Return the length of the third vector of a cell (3, 3) over that of a reference."""
+    return float(np.linalg.norm(cell[2]) / np.linalg.norm(reference[2]))
 
 
 def maxwell_velocities(species: Sequence[str], temperature: float, seed: int) -> np.ndarray:
@@ -173,14 +187,16 @@ def open_lammps():
 
 
 class Engine:
-    """A LAMMPS simulation of a fixed set of atoms in a fixed cell, forces from an evaluator.
+    """A LAMMPS simulation of a fixed set of atoms, forces from an evaluator.
+
+    The cell is fixed, but for its thickness (third vector) under a barostat.
 
     Parameters
     ----------
     species : (n_atoms,) sequence of str
         Element symbols.
     cell : (3, 3) array
-        Cell vectors in Å as rows.
+        Cell vectors in Å as rows, of the starting structure; a restart file may hold another thickness.
     potential : Potential
         Called in the frame of LAMMPS with unwrapped positions.
     timestep_ps : float
@@ -197,16 +213,14 @@ class Engine:
     ) -> None:
         self.species = [str(symbol) for symbol in species]
         self.masses = masses_of(self.species)
-        self.cell = cells.check(cell)
-        self.lower, self.rotation = lammps_frame(self.cell)
+        self.lower, self.rotation = lammps_frame(cells.check(cell))
         self.potential = potential
         self.timestep_ps = timestep_ps
         self.watch: Watch | None = None
-        self._volume = cells.volume(self.lower)
         self._failure: BaseException | None = None
         self._called = False
         self._energy = 0.0
-        self._langevin = False
+        self._langevin = self._barostat = False
         self._bath_energy = 0.0
         self._forces = np.zeros((len(self.species), 3))
         self._positions = np.zeros((len(self.species), 3))
@@ -276,10 +290,14 @@ class Engine:
             raise UserError(
                 f"{path}: this restart file holds other atoms than the structure; delete it and run again"
             )
-        if not np.allclose(self._box(), self.lower, atol=1e-9):
+        box = self._box()
+        if not np.allclose(
+            thickness_ratio(box, self.lower) * self.lower[2], box[2], atol=1e-6
+        ) or not np.allclose(box[:2], self.lower[:2], atol=1e-9):
             raise UserError(
                 f"{path}: this restart file has another cell than the structure; delete it and run again"
             )
+        self.lower = box
         self._couple()
 
     def _couple(self) -> None:
@@ -315,11 +333,23 @@ class Engine:
         """Integrate at constant energy."""
         self._command("fix move all nve")
 
-    def langevin(self, temperature: float, damping_ps: float, seed: int) -> None:
-        """Integrate with Langevin friction on every atom; its random stream is not in the restart file."""
-        self._langevin = True
+    def langevin(
+        self, temperature: float, damping_ps: float, seed: int, stack_pressure_MPa: float | None = None
+    ) -> None:
+        """Integrate with Langevin friction on every atom; its random stream is not in the restart file.
+
+        With a stack pressure, a barostat (G. J. Martyna, D. J. Tobias, M. L. Klein, J. Chem. Phys. 101 (1994)
+        4177) scales the third cell vector until the normal stress is that pressure.
+        """
+        self._langevin, self._barostat = True, stack_pressure_MPa is not None
+        if stack_pressure_MPa is None:
+            self._command("fix move all nve")
+        else:
+            bar = f"{stack_pressure_MPa * BAR_PER_MPa!r}"
+            self._command(
+                f"fix move all nph z {bar} {bar} {BAROSTAT_DAMPING_ps!r} fixedpoint 0.0 0.0 0.0 flip no"
+            )
         self._command(
-            "fix move all nve",
             f"fix heat all langevin {temperature!r} {temperature!r} {damping_ps!r} {seed} zero yes tally yes",
         )
 
@@ -342,7 +372,7 @@ class Engine:
         """
         self._run(f"run {steps} pre no post no")
         if self._langevin:  # LAMMPS counts the heat of this bath anew in every run
-            self._bath_energy += self.thermo("ecouple")
+            self._bath_energy += self._fix_energy("heat")
         return self._frame()
 
     def write_restart(self, path: Path) -> None:
@@ -350,6 +380,11 @@ class Engine:
         self._command(f'write_restart "{path}"')
 
     # -- look ----------------------------------------------------------------------------------------
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Cell vectors (3, 3) in Å as rows, in the frame of the input cell."""
+        return self.lower @ self.rotation
 
     @property
     def step(self) -> int:
@@ -407,6 +442,9 @@ class Engine:
         flat = self._lmp.gather_atoms(name, kind, count)
         return np.ctypeslib.as_array(flat).reshape(-1, count).copy()
 
+    def _fix_energy(self, name: str) -> float:
+        return float(self._lmp.extract_fix(name, LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR))
+
     def _box(self) -> np.ndarray:
         low, high, xy, yz, xz, _, _ = self._lmp.extract_box()
         lengths = np.subtract(high, low)
@@ -433,6 +471,8 @@ class Engine:
         packed = np.ctypeslib.as_array(self._lmp.extract_atom("image"), shape=(nlocal,))
         shift = np.arange(3) * IMAGE_BITS
         images = ((packed[:, None] >> shift) & (2 * IMAGE_ZERO - 1)) - IMAGE_ZERO
+        if self._barostat:
+            self.lower = self._box()
         self._positions[order] = x + images @ self.lower
         try:
             if not self._called:
@@ -455,9 +495,12 @@ class Engine:
         velocities = self._gather("v", 1, 3)
         moving = kinetic_energy(velocities, self.masses)
         bath = self._bath_energy if self._langevin else self.thermo("ecouple")
+        if self._barostat:
+            bath += self._fix_energy("move")
         return Frame(
             step=self.step,
             positions=self.positions(),
+            cell=self.cell,
             temperature=kinetic_temperature(velocities, self.masses),
             potential_energy=self._energy,
             kinetic_energy=moving,

@@ -38,6 +38,7 @@ def save_block(path: Path, frames: Sequence[Frame]) -> None:
     partial = path.with_name(f".{path.name}.part")
     with h5py.File(partial, "w") as handle:
         handle["positions"] = np.array([frame.positions for frame in frames], dtype=np.float32)
+        handle["cells"] = np.array([frame.cell for frame in frames])
         for column in COLUMNS:
             handle[column] = np.array([getattr(frame, column) for frame in frames], dtype=float)
     partial.replace(path)
@@ -47,7 +48,6 @@ def join_blocks(
     blocks: Sequence[Path],
     path: Path,
     species: Sequence[str],
-    cell: np.ndarray,
     attributes: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """Join blocks to one file of frames, block by block, whole or not at all.
@@ -57,12 +57,10 @@ def join_blocks(
     blocks : sequence of Path
         Written by `save_block`, in order; may be empty.
     path : Path
-        File to write: positions (n_frames, n_atoms, 3) float32 in Å, unwrapped; cell (3, 3) in Å; species;
-        one value per frame of each of `COLUMNS`.
+        File to write: positions (n_frames, n_atoms, 3) float32 in Å, unwrapped; cells (n_frames, 3, 3) in Å;
+        species; one value per frame of each of `COLUMNS`.
     species : (n_atoms,) sequence of str
         Element symbols.
-    cell : (3, 3) array
-        Å.
     attributes : mapping
         Written as JSON, one attribute per key; strings as they are.
 
@@ -81,14 +79,15 @@ def join_blocks(
     with h5py.File(partial, "w") as handle:
         shape = (len(table["step"]), len(species), 3)
         positions = handle.create_dataset("positions", shape, dtype=np.float32)
-        positions.attrs["unit"] = "Å"
+        cells = handle.create_dataset("cells", (shape[0], 3, 3), dtype=float)
+        positions.attrs["unit"] = cells.attrs["unit"] = "Å"
         start = 0
         for block in blocks:
             with h5py.File(block, "r") as source:
                 count = len(source["positions"])
                 positions[start : start + count] = source["positions"][()]
+                cells[start : start + count] = source["cells"][()]
             start += count
-        handle.create_dataset("cell", data=np.asarray(cell, dtype=float)).attrs["unit"] = "Å"
         handle["species"] = np.char.encode(np.asarray(species, dtype=str), "utf-8")
         for column, values in table.items():
             stored = values.astype(np.int64) if column == "step" else values

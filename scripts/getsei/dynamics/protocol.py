@@ -131,6 +131,8 @@ def parameters(md: Mapping[str, Any], name: str) -> dict[str, Any]:
     plan = {segment.name: segment for segment in segments(md)}
     segment = plan[_known(list(plan), name)]
     found = asdict(segment) | {key: md[key] for key in SHARED}
+    if segment.stage != "produce":
+        found["stack_pressure_MPa"] = md["stack_pressure_MPa"]
     if segment.start_step == 0:
         found["minimise_steps"] = md["minimise_steps"]
     return found

@@ -136,9 +136,7 @@ def run_segment(
     if checkpoint.n_frames < total:
         start = _Start(system, evaluator, settings, previous_restart, seed)
         checkpoint = _integrate(start, outputs, checkpoint, total, every, attributes)
-    table = frames.join_blocks(
-        checkpoint.block_files, outputs.frames, system.species, system.cell, attributes
-    )
+    table = frames.join_blocks(checkpoint.block_files, outputs.frames, system.species, attributes)
     frames.save_thermo(outputs.thermo, table, settings["timestep_fs"])
     partial = outputs.restart.with_name(f".{outputs.restart.name}.part")
     shutil.copyfile(checkpoint.restart_file, partial)
@@ -231,7 +229,8 @@ def _begin(
         engine.nose_hoover(settings["temperature_K"], PRODUCTION_DAMPING * damping_ps)
     else:
         bath = protocol.draw_seed(start.seed, engine.step)
-        engine.langevin(settings["temperature_K"], damping_ps, bath)
+        pressure = settings["stack_pressure_MPa"]
+        engine.langevin(settings["temperature_K"], damping_ps, bath, None if pressure == "none" else pressure)
     conserved = engine.settle().conserved_energy
     return 0.0 if checkpoint.conserved_energy is None else checkpoint.conserved_energy - conserved
 
@@ -253,7 +252,7 @@ def _keep(
         frames.save_block(last_block, fresh)
         blocks = [*blocks, last_block]
     path = outputs.failed / "frames.h5"
-    table = frames.join_blocks(blocks, path, engine.species, engine.cell, attributes)
+    table = frames.join_blocks(blocks, path, engine.species, attributes)
     frames.save_thermo(outputs.failed / "thermo.csv", table, engine.timestep_ps * FS_PER_PS)
     (outputs.failed / "message.txt").write_text(message + "\n", encoding="utf-8")
     atoms = ase.Atoms(engine.species, engine.last_positions(), cell=engine.cell, pbc=True)

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 
-from getsei.potentials import dataset, evaluation, sampling
+from getsei.potentials import dataset, dilute, evaluation, sampling
 from getsei.potentials.student import Student
 from getsei.potentials.teachers import Teacher
 from getsei.structures import crystals, interfaces
@@ -41,6 +41,8 @@ OWN_SEED = 1000
 """Of the frames on which the final student is compared with its teacher: no round uses this seed."""
 METAL_LAYERS_A = (8.0, 12.0)
 """Thicknesses of the molten metal layer of the interfaces that are followed."""
+OPEN_GAP_A = 8.0
+"""Vacuum of the interfaces that are followed with free surfaces, from which atoms may leave."""
 
 
 def materials(cfg: Mapping[str, Any]) -> dataset.Materials:
@@ -101,10 +103,22 @@ def volume_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
             yield sampling.tagged(frame, "density", f"{name}-density-{scale:.3f}", 0)
 
 
+def low_density_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
+    """Yield stretched, evaporating and gaseous frames of every crystal."""
+    names = (*chosen.electrolytes, chosen.metal, *chosen.products)
+    solids = [
+        (name, sampling.small_supercell(sampling.primitive(dataset.cell_of(name, 0)), dataset.MIN_ATOMS))
+        for name in names
+    ]
+    yield from dilute.frames(solids, dataset.cell_of(chosen.metal, 0), seed)
+
+
 def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
     """Yield the frames of round 0: disturbed crystals and short dynamics of the teacher."""
     chosen = materials(cfg)
     motion = cfg["teacher_md"]
+    yield from dilute.isolated_atoms(cfg["elements"])
+    yield from low_density_frames(chosen, cfg["seed"])
     yield from volume_frames(chosen, cfg["seed"])
     yield from dataset.crystal_frames(chosen, cfg["frames_per_amplitude"], cfg["seed"])
     yield from dataset.teacher_dynamics(
@@ -135,6 +149,15 @@ def interface_starts(chosen: dataset.Materials, number: int, seed: int) -> list[
     ]
 
 
+def open_starts(chosen: dataset.Materials, number: int, seed: int) -> list[tuple[str, Atoms]]:
+    """Return the interfaces of `interface_starts` with vacuum between their free surfaces."""
+    starts = []
+    for name, atoms in interface_starts(chosen, number, seed):
+        atoms.center(vacuum=0.5 * OPEN_GAP_A, axis=2)
+        starts.append((f"{name}-open", atoms))
+    return starts
+
+
 def product_starts(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
     """Return a cell of every expected product."""
     return [
@@ -163,6 +186,7 @@ def later_round(cfg: Mapping[str, Any], number: int, model: Path) -> Iterator[At
         "bulk dynamics": bulk_starts(chosen, number),
         "product dynamics": product_starts(chosen),
         "interface dynamics": interface_starts(chosen, number, cfg["seed"]),
+        "open interface": open_starts(chosen, number, cfg["seed"]),
         "mixture": dataset.mixture_starts(chosen, number, cfg["seed"]),
         "crystalline interface": crystalline_starts(chosen, cfg["seed"]),
     }

@@ -13,7 +13,7 @@ from ase.calculators.calculator import Calculator
 from ase.io import read, write
 
 from getsei.errors import UserError
-from getsei.potentials import sampling
+from getsei.potentials import dilute, sampling
 from getsei.potentials.teachers import Label
 from getsei.structures import crystals, ordering
 
@@ -206,8 +206,11 @@ def part(frame: Atoms) -> str:
     """Say whether a frame belongs to ``train``, ``validation`` or ``test``.
 
     The trajectory decides, by a hash of its name, so that no trajectory is ever in two parts and a
-    trajectory added later moves none of the others.
+    trajectory added later moves none of the others. Isolated atoms set the zero of the energy and are always
+    trained on.
     """
+    if frame.info["kind"] == dilute.ISOLATED:
+        return "train"
     digest = hashlib.sha256(str(frame.info["trajectory"]).encode()).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
     if fraction < TEST_SHARE:

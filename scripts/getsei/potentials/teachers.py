@@ -68,6 +68,8 @@ class Chgnet:
 
         torch.set_default_dtype(torch.float32)
         self._model = CHGNet.load(use_device="cpu", verbose=False)
+        # Atoms without neighbours are what a student needs to know too: they set the zero of its energies.
+        self._model.graph_converter.set_isolated_atom_response("ignore")
         self.name = "chgnet"
         self.version = f"{metadata.version('chgnet')} (weights {self._model.version})"
 

@@ -3,9 +3,12 @@
 import os
 
 import mace  # noqa: F401  (allows the unpickling that e3nn does at import)
+import torch
 from mace.cli.run_train import main
 
 if __name__ == "__main__":
     # From here on torch reads data only: checkpoints hold nothing else.
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    # Weights that decay to nothing become subnormal, and those slow a processor down several times.
+    torch.set_flush_denormal(True)
     main()

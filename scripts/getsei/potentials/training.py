@@ -6,26 +6,21 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.data import chemical_symbols
 
 from getsei.errors import UserError
-from getsei.potentials import dataset, models, weights
-from getsei.potentials.student import Student
+from getsei.potentials import dataset, dilute, models, weights
 
 log = logging.getLogger("getsei")
 
 
 STUDENT = f"student{weights.SUFFIX}"
 """The trained model, in the working folder of its training."""
-SHIFT_PULL = 1e-3
-SHIFT_FRAMES = 150
-"""Frames on which the mean energies are refitted: far more than elements, and soon done."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +78,11 @@ def command(
     name: str,
     architecture: Architecture,
     schedule: Schedule,
+    isolated: Mapping[int, float],
     seed: int,
     device: str,
 ) -> list[str]:
-    """Return the command line of mace-torch's trainer."""
+    """Return the command line of mace-torch's trainer; `isolated` as from `energies_of_isolated_atoms`."""
     arguments = {
         "name": name,
         "work_dir": str(folder),
@@ -95,7 +91,7 @@ def command(
         "energy_key": dataset.ENERGY,
         "forces_key": dataset.FORCES,
         "stress_key": dataset.STRESS,
-        "E0s": "average",
+        "E0s": repr(dict(isolated)),
         "model": "MACE",
         "hidden_irreps": f"{architecture.channels}x0e",
         "num_interactions": architecture.interactions,
@@ -148,50 +144,34 @@ def checkpoints_of(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem.rsplit("-", 1)[1].split("_")[0]))
 
 
-def energy_shifts(frames: Sequence[Atoms], calculator: Calculator, elements: Sequence[str]) -> np.ndarray:
-    """Return what to add to the energy of each element so that the errors per atom are least.
+def energies_of_isolated_atoms(frames: Sequence[Atoms]) -> dict[int, float]:
+    """Return the energy in eV of the isolated atom of every element in the frames, by atomic number.
 
-    The mean energies of the elements are fitted before the first round, on few compositions. Later rounds
-    bring new ones; the shifts take away what is linear in composition and leave forces untouched.
+    They are the zero of the model's energies, so that what it learns vanishes with the last neighbour. Mean
+    energies of a data set are no such zero: they lie far below an atom's, and nothing then holds atoms
+    together where no training frame says so.
 
-    Parameters
-    ----------
-    frames : sequence of ase.Atoms
-        Labelled.
-    calculator : ase.calculators.calculator.Calculator
-        The student.
-    elements : sequence of str
-
-    Returns
-    -------
-    (n_elements,) array
-        eV, by least squares with a weak pull towards zero for elements that the frames do not tell apart.
+    Raises
+    ------
+    UserError
+        If an element has no frame of its isolated atom.
     """
-    symbols = [frame.get_chemical_symbols() for frame in frames]
-    counts = np.array([[names.count(element) for element in elements] for names in symbols], dtype=float)
-    errors = []
-    for frame in frames:
-        atoms = Atoms(
-            frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True, calculator=calculator
+    found = {
+        int(frame.numbers[0]): float(frame.info[dataset.ENERGY])
+        for frame in frames
+        if frame.info["kind"] == dilute.ISOLATED
+    }
+    missing = sorted({int(number) for frame in frames for number in set(frame.numbers)} - set(found))
+    if missing:
+        names = ", ".join(chemical_symbols[number] for number in missing)
+        raise UserError(
+            f"the data set has no isolated atom of {names}, whose energy is the zero of the model's; add the "
+            "element to potential_training.elements and sample round 0 again"
         )
-        errors.append(frame.info[dataset.ENERGY] - atoms.get_potential_energy())
-    share = counts / counts.sum(axis=1, keepdims=True)
-    per_atom = np.array(errors) / counts.sum(axis=1)
-    pull = SHIFT_PULL * np.eye(len(elements))
-    shifts = np.linalg.lstsq(np.vstack([share, pull]), np.r_[per_atom, np.zeros(len(elements))], rcond=None)[
-        0
-    ]
-    left = per_atom - share @ shifts
-    log.info(
-        "mean energies refitted: error %.1f -> %.1f meV/atom, shifts %s eV",
-        1000 * np.sqrt((per_atom**2).mean()),
-        1000 * np.sqrt((left**2).mean()),
-        {element: round(float(x), 3) for element, x in zip(elements, shifts, strict=True)},
-    )
-    return shifts
+    return dict(sorted(found.items()))
 
 
-def hand_over(start: Path, folder: Path, schedule: Schedule, shifts: np.ndarray | None = None) -> None:
+def hand_over(start: Path, folder: Path, schedule: Schedule) -> None:
     """Make the last checkpoint of one training the first of another, with the schedule of the latter.
 
     Weights and the moments of the optimiser are kept. The learning rate begins anew, and the stored decay is
@@ -202,8 +182,6 @@ def hand_over(start: Path, folder: Path, schedule: Schedule, shifts: np.ndarray 
     start, folder : Path
         Working folders of the earlier and of the new training.
     schedule : Schedule
-    shifts : (n_elements,) array, optional
-        Added to the mean energies of the elements, in the model's order, eV.
 
     Raises
     ------
@@ -225,9 +203,6 @@ def hand_over(start: Path, folder: Path, schedule: Schedule, shifts: np.ndarray 
         _last_lr=[schedule.learning_rate] * groups,
         last_epoch=0,
     )
-    if shifts is not None:
-        means = state["model"]["atomic_energies_fn.atomic_energies"]
-        means += torch.as_tensor(shifts, dtype=means.dtype).reshape(means.shape)
     target = folder / "checkpoints"
     target.mkdir(parents=True)
     torch.save(state, target / re.sub(r"_epoch-\d+.*\.pt$", "_epoch-0.pt", found[-1].name))
@@ -270,7 +245,7 @@ def train(
     Raises
     ------
     UserError
-        If a part is empty or the training fails; the message names its log.
+        If a part is empty, an element lacks its isolated atom, or the training fails, whose log is named.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("train", "validation"):
@@ -278,13 +253,9 @@ def train(
             raise UserError(f"the {name} part of the data set is empty; sample more trajectories")
         dataset.save(folder / f"{name}.extxyz", frames[name])
     if start is not None and not (folder / "checkpoints").exists():
-        earlier = start / STUDENT
-        elements = weights.elements(earlier)
-        chosen = frames["train"][:: max(1, len(frames["train"]) // SHIFT_FRAMES)]
-        # Frames of one composition in a row: the student binds itself to a list of species.
-        chosen = sorted(chosen, key=lambda frame: str(frame.symbols))
-        hand_over(start, folder, schedule, energy_shifts(chosen, Student(earlier, engine="torch"), elements))
-    words = command(folder, "student", architecture, schedule, seed, device)
+        hand_over(start, folder, schedule)
+    isolated = energies_of_isolated_atoms([*frames["train"], *frames["validation"]])
+    words = command(folder, "student", architecture, schedule, isolated, seed, device)
     journal = folder / "training.log"
     scripts = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"}

@@ -30,7 +30,7 @@ class Piece:
         Stage of the run.
     species : (n_atoms,) array of str
         Element symbols.
-    cell : (3, 3) array
+    cells : (n_frames, 3, 3) array
         Å.
     columns : dict
         Step, temperature (K) and potential energy (eV), each (n_frames,).
@@ -43,7 +43,7 @@ class Piece:
     path: Path
     stage: str
     species: np.ndarray
-    cell: np.ndarray
+    cells: np.ndarray
     columns: dict[str, np.ndarray]
     timestep_fs: float
     frame_interval_fs: float
@@ -69,7 +69,7 @@ def read_piece(path: Path) -> Piece:
                 path=path,
                 stage=settings["stage"],
                 species=species,
-                cell=handle["cell"][()],
+                cells=handle["cells"][()],
                 columns=columns,
                 timestep_fs=settings["timestep_fs"],
                 frame_interval_fs=settings["frame_interval_fs"],
@@ -121,7 +121,7 @@ def join(paths: Sequence[Path], provenance: Mapping[str, Any]) -> Trajectory:
     edges = np.concatenate([[0], np.flatnonzero(np.diff(stage)) + 1, [len(stage)]])
     return Trajectory(
         positions=positions,
-        cells=np.asarray(pieces[0].cell, dtype=float)[None],
+        cells=merged_cells([piece.cells for piece in pieces]),
         species=pieces[0].species,
         stage=stage,
         segments=np.stack([edges[:-1], edges[1:]], axis=1),
@@ -133,8 +133,14 @@ def join(paths: Sequence[Path], provenance: Mapping[str, Any]) -> Trajectory:
     )
 
 
+def merged_cells(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the cells of all frames, (n_frames, 3, 3), or (1, 3, 3) where none differs from the first."""
+    every = np.concatenate(parts).astype(float)
+    return every[:1] if np.array_equal(every, np.broadcast_to(every[0], every.shape)) else every
+
+
 def check_alike(pieces: Sequence[Piece]) -> None:
-    """Refuse segments of different systems or time steps.
+    """Refuse segments of different systems or time steps; only the thickness of the cell may differ.
 
     Raises
     ------
@@ -147,7 +153,7 @@ def check_alike(pieces: Sequence[Piece]) -> None:
             what
             for what, same in (
                 ("atoms", np.array_equal(piece.species, first.species)),
-                ("cell", np.allclose(piece.cell, first.cell, atol=CELL_TOLERANCE_A)),
+                ("cell", np.allclose(piece.cells[:, :2], first.cells[0, :2], atol=CELL_TOLERANCE_A)),
                 ("timestep_fs", piece.timestep_fs == first.timestep_fs),
                 ("frame_interval_fs", piece.frame_interval_fs == first.frame_interval_fs),
             )
