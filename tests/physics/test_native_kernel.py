@@ -2,12 +2,13 @@
 
 import functools
 
+import matscipy.neighbours
 import numpy as np
 import pytest
 import toy_mace
 from getsei.errors import GuardError, UserError
 from getsei.potentials import models
-from getsei.potentials.native import build, export, kernel
+from getsei.potentials.native import build, export, kernel, neighbours
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # e3nn still scripts its modules
@@ -155,6 +156,50 @@ def test_translation_rotation_permutation_and_images_change_nothing():
     order = rng.permutation(len(species))
     shuffled = _native(module, [species[k] for k in order])(positions[order], cell)
     np.testing.assert_allclose(shuffled.forces, here.forces[order], atol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("n_side", "skew", "vacuum_A", "radius_A"),
+    [(4, 0.0, 0.0, 5.0), (3, 0.6, 0.0, 6.0), (1, 0.3, 0.0, 7.0), (2, 0.2, 400.0, 5.0)],
+    ids=["wide", "skewed", "one atom", "vacuum"],
+)
+def test_candidates_are_those_of_matscipy(n_side, skew, vacuum_A, radius_A):
+    positions, cell, _ = toy_mace.rattled_cell(n_side=n_side, skew=skew)
+    cell = cell + np.diag([0.0, 0.0, vacuum_A])
+    positions = positions + np.random.default_rng(8).integers(-3, 4, positions.shape) @ cell
+    library = build.library(channels=16, lmax=2, dtype="float64")
+    found = neighbours.build(library, positions, cell, radius_A)
+    i = np.repeat(np.arange(len(positions)), np.diff(found.first))
+    reference = found.fractional @ cell
+    vectors = (reference[found.atom] - reference[i]) + found.translations[found.image] @ cell
+    expected_i, expected_j, expected = matscipy.neighbours.neighbour_list(
+        "ijD", positions=positions, cell=cell, pbc=[True] * 3, cutoff=radius_A
+    )
+
+    def rows(first, second, vector):
+        return sorted(zip(first.tolist(), second.tolist(), *vector.round(6).T.tolist(), strict=True))
+
+    assert len(expected_i) == len(i) > 0
+    np.testing.assert_allclose(
+        rows(i, found.atom, vectors + 0.0), rows(expected_i, expected_j, expected + 0.0), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("n_side", [1, 3])
+def test_threads_share_the_work_and_change_nothing(n_side):
+    positions, cell, species = toy_mace.rattled_cell(n_side=n_side, skew=0.2)
+    tables = export.export(_model(layers=3))
+    one = kernel.NativeEvaluator(tables, species, dtype="float64")(positions, cell)
+    several = kernel.NativeEvaluator(tables, species, dtype="float64", threads=4)
+    for _ in range(5):
+        again = several(positions, cell)
+        np.testing.assert_allclose(again.forces, one.forces, atol=ROUNDING)
+        np.testing.assert_allclose(again.virial, one.virial, atol=ROUNDING)
+        assert again.energy == pytest.approx(one.energy, abs=ROUNDING)
+    if n_side > 1:
+        positions[-1] = positions[0]
+        with pytest.raises(GuardError, match=f"atoms 0 and {len(positions) - 1} are"):
+            several(positions, cell)
 
 
 def test_list_with_a_skin_gives_what_a_fresh_one_gives():

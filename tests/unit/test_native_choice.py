@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import toy_mace
+from getsei import provenance
 from getsei.errors import UserError
 from getsei.potentials import models
 from getsei.potentials.native import build, check, export
@@ -67,21 +68,62 @@ def test_a_compiler_that_fails_is_quoted(no_compiler, monkeypatch, model, cell, 
         models.load(model, cell[2], engine="native")
 
 
-def test_a_damaged_library_is_named(native_cache, monkeypatch, tmp_path):
-    # Folders of its own: other tests leave libraries in the shared one, and a process loads a path once.
-    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "good"))
-    build.library(channels=16, lmax=1, dtype="float32", target="generic")
-    (good,) = build.cache_folder().glob("*-generic-*.so")
-    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "bad"))
-    build.cache_folder().mkdir(parents=True)
-    (build.cache_folder() / good.name).write_bytes(b"no library")
-    with pytest.raises(build.BuildError, match="cannot be loaded"):
-        build.library(channels=16, lmax=1, dtype="float32", target="generic")
+SHAPE = {"channels": 16, "lmax": 1, "dtype": "float32", "target": "generic"}
 
 
-def test_other_processors_get_the_generic_target(monkeypatch):
-    monkeypatch.setattr(build.platform, "machine", lambda: "aarch64")
-    assert build.best_target() == "generic"
+@pytest.fixture
+def damaged(native_cache, monkeypatch, tmp_path):
+    """Return the path of a cached library of which only the first half is left."""
+    # A folder of its own: other tests leave libraries in the shared one, and a process loads a path once.
+    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "cache"))
+    build.library(**SHAPE)
+    (path,) = build.cache_folder().glob("*-generic-*.so")
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.unlink()
+    path.write_bytes(half)
+    return path
+
+
+def test_a_damaged_library_is_compiled_again(damaged, caplog):
+    build.library(**SHAPE)
+    assert f"{damaged}: damaged" in caplog.text
+    assert provenance.file_digest(damaged) == damaged.with_suffix(".sha256").read_text()
+
+
+def test_a_damaged_library_is_never_loaded_and_without_a_compiler_torch_runs(
+    damaged, model, cell, monkeypatch, tmp_path, caplog
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(build.BuildError, match="no C"):
+        build.library(**SHAPE)
+    assert models.load(model, cell[2]).name == "torch float32"
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(native_cache, monkeypatch, tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(build.tempfile, "tempdir", str(tmp_path))
+    assert build.library(**SHAPE).edge_size() > 0
+    assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "target"),
+    [
+        ("aarch64", "fp asimd", "generic"),
+        ("x86_64", "sse2 avx", "generic"),
+        ("x86_64", "sse2 avx avx2 fma", "avx2"),
+        ("x86_64", "avx avx2 fma avx512f", "avx2"),
+        ("x86_64", "avx2 fma avx512f avx512vl avx512dq avx512bw", "avx512"),
+    ],
+)
+def test_a_processor_gets_the_best_target_it_runs(monkeypatch, tmp_path, machine, flags, target):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor : 0\nflags : {flags}\n", encoding="ascii")
+    monkeypatch.setattr(build.platform, "machine", lambda: machine)
+    assert build.best_target(cpuinfo) == target
+    assert build.best_target(tmp_path / "absent") == "generic"
 
 
 def _spoil(monkeypatch):

@@ -1,7 +1,8 @@
 """Compile the kernel for one model shape and load it; finished libraries are cached by content.
 
 The cache is ``$GETSEI_CACHE`` or ``~/.cache/getsei``. A library is named after the digest of its source and
-flags, so that an edit or another processor never meets a stale one.
+flags, so that an edit or another processor never meets a stale one; its own digest lies beside it, so that a
+damaged one is not loaded but compiled again.
 """
 
 import ctypes
@@ -14,9 +15,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from getsei.provenance import file_digest
+
 log = logging.getLogger("getsei")
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
+HEADERS = tuple(sorted(SOURCE.parent.glob("*.hpp")))
 BLOCK = 16
 """Channels that lie together in the radial tables, as in the source."""
 # No -ffast-math: linked with it, a library switches the whole process to flush-to-zero (gcc before 13).
@@ -31,18 +35,19 @@ TARGETS = {
 }
 """Flags and bytes of a SIMD vector; "avx2" is the instruction set of x86-64-v3 that the kernel uses."""
 COMPILE_LIMIT_S = 120
+CPUINFO = Path("/proc/cpuinfo")
 
 
 class BuildError(Exception):
     """The kernel cannot be compiled or loaded here; the message says why."""
 
 
-def best_target() -> str:
-    """Return the fastest target that this processor runs."""
+def best_target(cpuinfo: Path = CPUINFO) -> str:
+    """Return the fastest target that this processor runs, by what the kernel says of it."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return "generic"
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+        text = cpuinfo.read_text(encoding="ascii", errors="ignore")
     except OSError:
         return "generic"
     flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
@@ -71,7 +76,7 @@ def compiler() -> str:
     raise BuildError("no C++ compiler (looked for $CXX, g++, c++, clang++)")
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_LIMIT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -79,7 +84,32 @@ def _run(command: list[str]) -> str:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise BuildError(f"{command[0]}: {next((line for line in lines if 'error' in line), lines[-1])}")
-    return done.stdout
+
+
+def _compile(options: list[str], path: Path) -> None:
+    """Compile to a file and put its digest beside it, whole or not at all."""
+    command = compiler()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as work:
+        fresh = Path(work) / path.name
+        rest = [*options, str(SOURCE), "-o", str(fresh)]
+        try:
+            _run([command, "-fopenmp", *rest])
+        except BuildError:  # this compiler knows no OpenMP, or no source
+            _run([command, *rest])
+        note = fresh.with_suffix(".sha256")
+        note.write_text(file_digest(fresh), encoding="ascii")
+        fresh.replace(path)
+        note.replace(path.with_suffix(".sha256"))
+    log.info("compiled the native kernel to %s", path)
+
+
+def _intact(path: Path) -> bool:
+    """Tell whether a cached library is the one that was compiled."""
+    try:
+        return path.with_suffix(".sha256").read_text(encoding="ascii") == file_digest(path)
+    except (OSError, ValueError):
+        return False
 
 
 def library(*, channels: int, lmax: int, dtype: str, target: str | None = None) -> ctypes.CDLL:
@@ -101,23 +131,28 @@ def library(*, channels: int, lmax: int, dtype: str, target: str | None = None) 
         f"-DCHANNELS={channels}",
         f"-DLMAX={lmax}",
     ]
-    digest = hashlib.sha256(SOURCE.read_bytes() + "\0".join([*options, platform.machine()]).encode())
-    folder = cache_folder()
-    path = folder / f"kernel-{channels}-{lmax}-{dtype}-{target}-{digest.hexdigest()[:16]}.so"
-    if not path.is_file():
-        command = compiler()
+    digest = hashlib.sha256("\0".join([*options, platform.machine()]).encode())
+    for file in (SOURCE, *HEADERS):
+        digest.update(file.read_bytes())
+    name = f"kernel-{channels}-{lmax}-{dtype}-{target}-{digest.hexdigest()[:16]}.so"
+    path = cache_folder() / name
+    if path.is_file() and not _intact(path):
+        log.warning("%s: damaged; compiling it again", path)
+    if not _intact(path):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as work:
-                fresh = Path(work) / path.name
-                _run([command, *options, str(SOURCE), "-o", str(fresh)])
-                fresh.replace(path)
+            _compile(options, path)
         except OSError as error:
-            raise BuildError(
-                f"{folder}: cannot be written ({error}); set GETSEI_CACHE to a folder that can"
-            ) from error
-        log.info("compiled the native kernel (%d channels, lmax %d, %s, %s)", channels, lmax, dtype, target)
+            path = Path(tempfile.mkdtemp(prefix="getsei-")) / name
+            log.warning(
+                "%s: cannot be written (%s), so the kernel is compiled for this run only; set GETSEI_CACHE "
+                "to a folder that can be",
+                cache_folder(),
+                error,
+            )
+            _compile(options, path)
     try:
-        return ctypes.CDLL(str(path))
+        loaded = ctypes.CDLL(str(path))
     except OSError as error:
         raise BuildError(f"{path}: cannot be loaded ({error}); delete it to compile it again") from error
+    loaded.edge_size.restype = loaded.list_candidates.restype = ctypes.c_int64
+    return loaded

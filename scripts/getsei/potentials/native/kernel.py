@@ -12,9 +12,8 @@ from getsei.potentials import models
 from getsei.potentials.native import build, neighbours
 from getsei.potentials.native.export import Tables
 
-SKIN_A = 2.0
-"""Half of it is more than a lithium ion vibrates: a list lasts until ions have moved on. Looking at the
-extra pairs costs a few per cent of a step."""
+SKIN_A = 1.5
+"""Half of it is more than a lithium ion vibrates: a list lasts until ions have moved on, or one flies."""
 LEAST_SKIN_A = 1e-3
 """Rounding of the reference positions must not outdate a list that was just made."""
 ALIGNMENT = 64
@@ -23,7 +22,7 @@ _INT, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 
 
 class _Model(ctypes.Structure):
-    """Mirror of `Model` in kernel.cpp."""
+    """Mirror of `Model` in layout.hpp."""
 
     _fields_ = (
         *((name, _INT) for name in ("layers", "elements", "tables", "intervals", "hidden")),
@@ -52,10 +51,11 @@ class _Model(ctypes.Structure):
 
 
 class _System(ctypes.Structure):
-    """Mirror of `System` in kernel.cpp."""
+    """Mirror of `System` in layout.hpp."""
 
     _fields_ = (
         ("atoms", _INT),
+        ("threads", _INT),
         *((name, _POINTER) for name in ("element", "positions", "reference")),
         ("cell", _REAL * 9),
         ("inverse", _REAL * 9),
@@ -64,8 +64,8 @@ class _System(ctypes.Structure):
         *(
             (name, _POINTER)
             for name in (
-                *("first", "candidate", "image", "shifts", "wrapped", "edges", "edge_first"),
-                *("B", "h", "u", "dh", "du", "forces"),
+                *("first", "candidate", "image", "shifts", "wrapped", "edges", "edge_end"),
+                *("B", "h", "u", "dh", "du", "partial", "forces"),
             )
         ),
         ("virial", _REAL * 9),
@@ -95,8 +95,11 @@ def _cubics(radial: NDArray, step_A: float) -> NDArray[np.float64]:
     return np.stack([2 * (v0 - v1) + s0 + s1, 3 * (v1 - v0) - 2 * s0 - s1, s0, v0], axis=-2)
 
 
-def _arrays(tables: Tables, dtype: str) -> dict[str, NDArray]:
-    """Return the model's arrays in the kernel's layout: channels padded with zeros, transposed maps added."""
+def _arrays(tables: Tables, used: NDArray, dtype: str) -> dict[str, NDArray]:
+    """Return the model's arrays in the kernel's layout: channels padded with zeros, transposed maps added.
+
+    Of the radial tables, only those of pairs of the elements `used` (indices) are taken: caches are small.
+    """
     n, block = tables.channels, build.BLOCK
     padded = -(-n // block) * block
 
@@ -109,15 +112,16 @@ def _arrays(tables: Tables, dtype: str) -> dict[str, NDArray]:
     def back(array: NDArray) -> NDArray:
         return pack(np.swapaxes(array, -1, -2), 2)
 
-    knots = tables.radial.shape[2]
-    cubics = pack(_cubics(tables.radial, float(tables.cutoff_A) / (knots - 1)))
+    knots, wanted = tables.radial.shape[2], np.unique(tables.pair_table[np.ix_(used, used)])
+    pair_table = np.searchsorted(wanted, tables.pair_table).clip(max=len(wanted) - 1)
+    cubics = pack(_cubics(tables.radial[:, wanted], float(tables.cutoff_A) / (knots - 1)))
     blocked = np.moveaxis(cubics.reshape(*cubics.shape[:-1], padded // block, block), -2, 3)
     radial = _aligned(blocked.shape, np.dtype(dtype))
     radial[:] = blocked
     mlp_out = _aligned(tables.mlp_out.shape, np.dtype(dtype))
     mlp_out[:] = tables.mlp_out
     return {
-        "pair_table": np.ascontiguousarray(tables.pair_table, dtype=np.int32),
+        "pair_table": np.ascontiguousarray(pair_table, dtype=np.int32),
         "zbl": np.ascontiguousarray(tables.zbl, dtype=np.float64),
         "atom_energy": np.ascontiguousarray(tables.atom_energy, dtype=np.float64),
         "radial": radial,
@@ -152,6 +156,8 @@ class NativeEvaluator:
         Precision of the arithmetic.
     skin_A : float
         Margin of the neighbour list beyond the cutoff.
+    threads : int
+        Threads that share the atoms; one if the compiler knows no OpenMP.
     target : str, optional
         Instruction set, a key of `build.TARGETS`; the best one of this processor by default.
 
@@ -168,6 +174,7 @@ class NativeEvaluator:
         *,
         dtype: str = "float32",
         skin_A: float = SKIN_A,
+        threads: int = 1,
         target: str | None = None,
     ):
         self.elements = tuple(ase.data.chemical_symbols[z] for z in tables.atomic_numbers)
@@ -177,15 +184,15 @@ class NativeEvaluator:
         self.rebuilds = 0
         self._skin_A = max(skin_A, LEAST_SKIN_A)
         self._index = models.element_indices(species, self.elements, "potential").astype(np.int32)
-        self._arrays = _arrays(tables, dtype)
+        self._arrays = _arrays(tables, np.unique(self._index), dtype)
         padded = self._arrays["update"].shape[-1]
         library = build.library(channels=padded, lmax=tables.lmax, dtype=dtype, target=target)
-        library.edge_size.restype = _INT
-        self._evaluate, self._edge_size = library.evaluate, int(library.edge_size())
+        self._library, self._evaluate, self._edge_size = library, library.evaluate, int(library.edge_size())
+        threads = max(1, min(threads, library.most_threads()))
         self._model = _Model(
             layers=len(tables.update),
             elements=len(self.elements),
-            tables=tables.radial.shape[1],
+            tables=self._arrays["radial"].shape[1],
             intervals=tables.radial.shape[2] - 1,
             hidden=len(tables.mlp_out),
             cutoff=self.cutoff_A,
@@ -198,15 +205,17 @@ class NativeEvaluator:
         real, double = np.dtype(dtype), np.dtype(np.float64)
         self._work = {
             "wrapped": _aligned((n, 3), double),
-            "edge_first": _aligned((n + 1,), np.dtype(np.int64)),
+            "edge_end": _aligned((n,), np.dtype(np.int64)),
             "B": _aligned((layers, n, harmonics, padded), real),
             "h": _aligned((layers, n, padded), real),
             "u": _aligned((layers, n, padded), real),
             "dh": _aligned((n, padded), real),
-            "du": _aligned((n, padded), real),
+            "du": _aligned((threads, n, padded), real),
+            "partial": _aligned((threads, n, 3), double),
         }
         self._system = _System(
             atoms=n,
+            threads=threads,
             element=self._index.ctypes.data,
             closest=models.MIN_DISTANCE_A,
             **{name: array.ctypes.data for name, array in self._work.items()},
@@ -261,7 +270,7 @@ class NativeEvaluator:
 
     def _rebuild(self, x: NDArray, h: NDArray) -> None:
         models.check_geometry(x, h, len(self._index))
-        self._list = neighbours.build(x, h, self.cutoff_A + self._skin_A)
+        self._list = neighbours.build(self._library, x, h, self.cutoff_A + self._skin_A)
         self.rebuilds += 1
         # Room for all candidates: how many lie within the cutoff changes from step to step.
         self._edges = _aligned((len(self._list.atom) * self._edge_size,), np.dtype(np.uint8))

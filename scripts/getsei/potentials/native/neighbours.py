@@ -1,10 +1,33 @@
 """A neighbour list with a skin: candidates complete while the atoms move a little (Verlet, 1967)."""
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
+
+from getsei import cells
+
+BINS_PER_RADIUS = 2
+"""Smaller bins fit the sphere better, but there are more of them to visit."""
+ROOM = 1.2
+"""Candidates there is room for, over those expected."""
+
+_INT, _POINTER = ctypes.c_int64, ctypes.c_void_p
+
+
+class Bins(ctypes.Structure):
+    """Mirror of `Bins` in layout.hpp."""
+
+    _fields_ = (
+        ("atoms", _INT),
+        ("positions", _POINTER),
+        ("fractional", _POINTER),
+        ("cell", ctypes.c_double * 9),
+        ("radius", ctypes.c_double),
+        *((name, _INT * 3) for name in ("count", "range", "images")),
+        *((name, _POINTER) for name in ("first", "bin", "order", "sorted")),
+    )
 
 
 @dataclass(frozen=True)
@@ -18,9 +41,9 @@ class Candidates:
     atom, image : (n,) int32
         The other atom, and the row of `translations` that leads to its image.
     translations : (s, 3)
-        Distinct lattice translations, in cell vectors.
+        Lattice translations, in cell vectors.
     fractional : (N, 3)
-        Reference positions in cell vectors; not wrapped.
+        Reference positions in cell vectors, from 0 to 1.
     cell : (3, 3)
         Cell in Å (rows) of the reference.
     radius_A : float
@@ -47,30 +70,57 @@ class Candidates:
         return 0.5 * (stretch * self.radius_A - cutoff_A)
 
 
-def build(positions: NDArray, cell: NDArray, radius_A: float) -> Candidates:
+def build(library: ctypes.CDLL, positions: NDArray, cell: NDArray, radius_A: float) -> Candidates:
     """Return the candidates of every atom, for positions (N, 3) and a periodic cell (3, 3), in Å.
 
     The cell may be skewed and shorter than the radius: an atom then meets several images, also of itself.
     """
-    i, j, s = neighbour_list("ijS", positions=positions, cell=cell, pbc=[True] * 3, cutoff=radius_A)
-    if np.any(i[1:] < i[:-1]):
-        order = np.argsort(i, kind="stable")
-        i, j, s = i[order], j[order], s[order]
-    # Number the distinct translations through a table: sorting them would cost more than finding the pairs.
-    low = s.min(axis=0, initial=0)
-    span = s.max(axis=0, initial=0) - low + 1
-    key = np.ravel_multi_index(tuple((s - low).T), tuple(span))
-    used = np.flatnonzero(np.bincount(key, minlength=int(np.prod(span))))
-    number = np.zeros(int(np.prod(span)), dtype=np.int32)
-    number[used] = np.arange(len(used))
-    translations = np.stack(np.unravel_index(used, tuple(span)), axis=-1) + low
-    counts = np.bincount(i, minlength=len(positions))
+    n, double = len(positions), np.float64
+    fractional = np.linalg.solve(cell.T, positions.T).T
+    fractional = np.ascontiguousarray(fractional - np.floor(fractional))
+    inside = np.ascontiguousarray(fractional @ cell)
+    heights = cells.heights(cell)
+    count = np.maximum(1, np.floor(BINS_PER_RADIUS * heights / radius_A)).astype(np.int64)
+    while np.prod(count) > 4 * n + 64:  # a wide vacuum needs no bins
+        count[count.argmax()] = -(-count.max() // 2)
+    reach = np.ceil(radius_A * count / heights).astype(np.int64)
+    images = -(-reach // count)
+    work = {
+        "first": np.empty(int(np.prod(count)) + 1, dtype=np.int64),
+        "bin": np.empty(n, dtype=np.int32),
+        "order": np.empty(n, dtype=np.int32),
+        "sorted": np.empty((n, 3), dtype=double),
+    }
+    bins = Bins(
+        atoms=n,
+        positions=inside.ctypes.data,
+        fractional=fractional.ctypes.data,
+        cell=(ctypes.c_double * 9)(*cell.ravel().tolist()),
+        radius=radius_A,
+        **{
+            name: (_INT * 3)(*numbers.tolist())
+            for name, numbers in (("count", count), ("range", reach), ("images", images))
+        },
+        **{name: array.ctypes.data for name, array in work.items()},
+    )
+    first = np.empty(n + 1, dtype=np.int64)
+    expected = n * n / cells.volume(cell) * 4 / 3 * np.pi * radius_A**3
+    found = int(ROOM * expected) + 64
+    while True:
+        capacity = found
+        atom, image = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
+        found = library.list_candidates(
+            ctypes.byref(bins), _INT(capacity), *(_POINTER(a.ctypes.data) for a in (first, atom, image))
+        )
+        if found <= capacity:
+            break
+    grid = np.meshgrid(*(np.arange(-m, m + 1) for m in images.tolist()), indexing="ij")
     return Candidates(
-        first=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        atom=np.ascontiguousarray(j, dtype=np.int32),
-        image=number[key],
-        translations=translations.astype(np.float64),
-        fractional=np.linalg.solve(cell.T, positions.T).T,
+        first=first,
+        atom=atom[:found],
+        image=image[:found],
+        translations=np.stack(grid, axis=-1).reshape(-1, 3).astype(double),
+        fractional=fractional,
         cell=cell.copy(),
         radius_A=radius_A,
     )
