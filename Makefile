@@ -2,6 +2,7 @@
 # make test   set up the environment and run the tests
 # make selftest  recover known states and known rates, and see through three samples without any
 # make quick  the same jobs on a protocol of a few minutes, for a first look
+# make inspect FILE='run*.dump'  what would be understood of a trajectory, and what is missing
 # make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
 
 SHELL := /bin/bash
@@ -15,7 +16,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test selftest report potential crosscheck lint clean
+.PHONY: all finished setup quick test selftest inspect report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
@@ -43,6 +44,9 @@ test: setup
 
 selftest: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=scripts python -m getsei.selftest
+
+inspect: setup
+	@PYTHONPATH=scripts python -m getsei.trajectory.inspect $(FILE) $(OPTIONS)
 
 report: setup
 	snakemake

@@ -117,9 +117,7 @@ def courses(
     counts: list[list[np.ndarray]] = [[] for _ in wanted]
     bonds: list[list[np.ndarray]] = [[] for _ in wanted]
     for frame in frames:
-        i, j, _, distance = cells.pairs(
-            trajectory.positions[frame], trajectory.cell(frame), longest, full=True
-        )
+        i, j, _, distance = cells.pairs(trajectory.in_cell(frame), trajectory.cell(frame), longest, full=True)
         for row, (a, b, cutoff) in enumerate(wanted):
             near = (species[i] == a) & (species[j] == b) & (distance < cutoff)
             counts[row].append(np.bincount(i[near], minlength=len(species))[species == a])

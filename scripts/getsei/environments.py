@@ -93,7 +93,7 @@ def extract(
     started = reported = time.perf_counter()
     for done, frame in enumerate(frames, start=1):
         cell = cells.check(trajectory.cell(frame), name=f"cell of frame {frame}")
-        found = finder(trajectory.positions[frame], cell)
+        found = finder(trajectory.in_cell(frame), cell)
         for column, value in zip((counts, neighbours, vectors), found, strict=True):
             column.append(value)
         now = time.perf_counter()

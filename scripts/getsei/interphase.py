@@ -124,7 +124,7 @@ def slice_counts(
     for block, (start, stop) in enumerate(itertools.pairwise(borders)):
         for frame in range(start, stop):
             inverse = np.linalg.inv(np.asarray(trajectory.cell(frame), dtype=float))
-            place = ((trajectory.positions[frame] @ inverse[:, 2]) % 1.0 * n_slices).astype(int) % n_slices
+            place = ((trajectory.in_cell(frame) @ inverse[:, 2]) % 1.0 * n_slices).astype(int) % n_slices
             out[block] += np.bincount(place * len(elements) + kind, minlength=out.shape[1])
         out[block] /= stop - start
     return out.reshape(len(out), n_slices, len(elements))

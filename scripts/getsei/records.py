@@ -7,8 +7,9 @@ attribute. A file is written under a temporary name and renamed, so it exists wh
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,9 +26,10 @@ SCHEMA_VERSION = 1
 COMPRESS_FROM_BYTES = 1 << 16
 
 
-def array(unit: str, shape: str) -> Any:
-    """Declare an array field with its unit ("1" when it has none) and its shape."""
-    return field(metadata={"unit": unit, "shape": shape})
+def array(unit: str, shape: str, default: Callable[[], np.ndarray] | None = None) -> Any:
+    """Declare an array field with its unit ("1" when it has none), its shape, and its default."""
+    metadata = {"unit": unit, "shape": shape}
+    return field(metadata=metadata) if default is None else field(metadata=metadata, default_factory=default)
 
 
 @dataclass(frozen=True)
@@ -78,23 +80,9 @@ class Record:
 
     def save(self, path: str | Path) -> None:
         """Write the record, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with h5py.File(partial, "w") as handle:
-                handle.attrs["record"] = type(self).__name__
-                handle.attrs["schema_version"] = SCHEMA_VERSION
-                handle.attrs["getsei_version"] = __version__
-                for item in dataclasses.fields(self):  # type: ignore[arg-type]
-                    value = getattr(self, item.name)
-                    if "unit" in item.metadata:
-                        _write_array(handle, item.name, np.asarray(value), item.metadata)
-                    else:
-                        handle.attrs[item.name] = json.dumps(value, default=_plain)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path, type(self)) as handle:
+            for item in dataclasses.fields(self):  # type: ignore[arg-type]
+                write_field(handle, item, getattr(self, item.name))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -118,12 +106,38 @@ class Record:
                     if "unit" in item.metadata
                     else json.loads(handle.attrs[item.name])
                     for item in dataclasses.fields(cls)  # type: ignore[arg-type]
+                    if item.name in handle or "unit" not in item.metadata or item.default_factory is MISSING
                 }
         except (OSError, KeyError) as error:
             raise UserError(
                 f"{path}: not a readable {cls.__name__} file ({error}); delete it and run again"
             ) from error
         return cls(**values)
+
+
+@contextmanager
+def whole_file(path: str | Path, kind: type[Record]) -> Iterator[h5py.File]:
+    """Open a file for the fields of a record; it appears under its name when all went well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with h5py.File(partial, "w") as handle:
+            handle.attrs["record"] = kind.__name__
+            handle.attrs["schema_version"] = SCHEMA_VERSION
+            handle.attrs["getsei_version"] = __version__
+            yield handle
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_field(handle: h5py.File, item: dataclasses.Field, value: Any) -> None:
+    """Write one field of a record."""
+    if "unit" in item.metadata:
+        _write_array(handle, item.name, np.asarray(value), item.metadata)
+    else:
+        handle.attrs[item.name] = json.dumps(value, default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -163,10 +177,24 @@ class Trajectory(Record):
     stages: list[str]
     frame_interval_ps: float
     provenance: dict[str, Any]
+    offsets: np.ndarray = array(
+        "Å",
+        "(n_frames or 1, n_atoms or 1, 3) float32, what positions lack to stand in the cell of their frame; "
+        "zero where the cell is constant",
+        lambda: np.zeros((1, 1, 3), dtype=np.float32),
+    )
 
     def cell(self, frame: int) -> np.ndarray:
         """Return the (3, 3) cell of a frame in Å."""
         return self.cells[0 if len(self.cells) == 1 else frame]
+
+    def in_cell(self, frame: int) -> np.ndarray:
+        """Return the positions (n_atoms, 3) in Å that belong with the cell of a frame.
+
+        Unwrapped positions that keep displacements right in a changing cell are no images of the atoms in
+        that cell; these are.
+        """
+        return self.positions[frame] + self.offsets[0 if len(self.offsets) == 1 else frame]
 
     def frames_of(self, stage: str) -> np.ndarray:
         """Return the indices of the frames of a stage, in order."""

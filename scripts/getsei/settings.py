@@ -15,7 +15,18 @@ import yaml
 from getsei.errors import UserError
 
 SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
-STAGES = ("potential", "interface", "md", "environments", "gcl", "states", "kinetics", "tpt", "transport")
+STAGES = (
+    "potential",
+    "trajectory",
+    "interface",
+    "md",
+    "environments",
+    "gcl",
+    "states",
+    "kinetics",
+    "tpt",
+    "transport",
+)
 WHOLE_TOLERANCE = 1e-6
 """How far a ratio of two times may be from a whole number."""
 
@@ -167,10 +178,18 @@ def whole_multiple(value: float, unit: float) -> bool:
 def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
     """Check what no schema can: keys against one another."""
     where = f"systems.{name}"
-    md, kinetics = system["md"], system["kinetics"]
+    if system["tpt"]["source"] == system["tpt"]["target"]:
+        yield f"{where}.tpt: source and target are both {system['tpt']['source']!r}"
+    if is_own(system):
+        yield from _own_contradictions(where, system)
+        return
+    md = system["md"]
     frame_ps = md["frame_interval_fs"] / 1000.0
     if "electrolyte" not in system["interface"]:
-        yield f"{where}.interface.electrolyte: missing; name a crystal of config/structures"
+        yield (
+            f"{where}.interface.electrolyte: missing; name a crystal of config/structures, or give "
+            "trajectory.files"
+        )
     if not any(system["interface"].get("miller", [1])):
         yield f"{where}.interface.miller: [0, 0, 0] is no plane"
     if not whole_multiple(md["frame_interval_fs"], md["timestep_fs"]):
@@ -185,12 +204,7 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
                 f"{md['frame_interval_fs']} fs"
             )
     interval_ps = frame_ps * system["environments"]["stride"]
-    lags = {
-        "kinetics.lag_ps": kinetics["lag_ps"],
-        "transport.mobility_lag_ps": system["transport"]["mobility_lag_ps"],
-    }
-    lags |= {f"kinetics.scan_lags_ps[{i}]": lag for i, lag in enumerate(kinetics["scan_lags_ps"])}
-    for key, lag in lags.items():
+    for key, lag in _lags(system).items():
         if not whole_multiple(lag, interval_ps):
             yield (
                 f"{where}.{key}: {lag} ps is not a multiple of the analysed frame interval "
@@ -201,8 +215,42 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
                 f"{where}.{key}: {lag} ps needs a production of at least {4 * lag:g} ps; "
                 f"md.production_ps is {md['production_ps']} ps"
             )
-    if system["tpt"]["source"] == system["tpt"]["target"]:
-        yield f"{where}.tpt: source and target are both {system['tpt']['source']!r}"
+
+
+def is_own(system: Mapping[str, Any]) -> bool:
+    """Tell whether the settings of a system name a trajectory that the user already has."""
+    return bool(system["trajectory"].get("files"))
+
+
+def _own_contradictions(where: str, system: Mapping[str, Any]) -> Iterator[str]:
+    """Check the keys of a system with a trajectory of its own."""
+    trajectory = system["trajectory"]
+    if "electrolyte" in system["interface"]:
+        yield f"{where}: names both trajectory.files and interface.electrolyte; keep one"
+    if system["replicas"] > 1 and not any("{replica}" in name for name in trajectory["files"]):
+        yield (
+            f"{where}.trajectory.files: the same files for {system['replicas']} replicas; write {{replica}} "
+            "where their names differ"
+        )
+    if "frame_interval_fs" not in trajectory:
+        return  # the files tell; later stages check the lags
+    interval_ps = trajectory["frame_interval_fs"] / 1000.0 * system["environments"]["stride"]
+    for key, lag in _lags(system).items():
+        if not whole_multiple(lag, interval_ps):
+            yield (
+                f"{where}.{key}: {lag} ps is not a multiple of the analysed frame interval "
+                f"{interval_ps:g} ps (trajectory.frame_interval_fs times environments.stride)"
+            )
+
+
+def _lags(system: Mapping[str, Any]) -> dict[str, float]:
+    """Return every lag time of a system in ps, by its key."""
+    kinetics = system["kinetics"]
+    lags = {
+        "kinetics.lag_ps": kinetics["lag_ps"],
+        "transport.mobility_lag_ps": system["transport"]["mobility_lag_ps"],
+    }
+    return lags | {f"kinetics.scan_lags_ps[{i}]": lag for i, lag in enumerate(kinetics["scan_lags_ps"])}
 
 
 def document(schema: Mapping[str, Any]) -> str:

@@ -103,6 +103,15 @@ BAD = [
     ("systems.li6ps5cl", {"interfaces": {}}, "li6ps5cl.interfaces: unknown key"),
     ("systems.li6ps5cl", [], "li6ps5cl"),
     ("default", {}, "default: unknown key"),
+    ("systems.own", {"trajectory": {"files": []}}, "systems.own.trajectory.files"),
+    ("systems.own", {"trajectory": {"file": ["a"]}}, "trajectory.file: unknown key"),
+    ("systems.own", {"trajectory": {"files": ["a"]}, "interface": {"electrolyte": "b"}}, "keep one"),
+    ("systems.own", {"trajectory": {"files": ["a"]}, "replicas": 2}, "{replica}"),
+    (
+        "systems.own",
+        {"trajectory": {"files": ["a"], "frame_interval_fs": 300.0}},
+        "trajectory.frame_interval_fs times environments.stride",
+    ),
 ]
 
 

@@ -186,3 +186,17 @@ def test_scripts_are_thin():
     for path in (ROOT / "scripts").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 45, path.name
         assert "job.prepare(snakemake)" in path.read_text(), path.name
+
+
+def test_own_trajectory_builds_and_runs_nothing(workflow):
+    def own(config):
+        config["systems"] = {"mine": {"trajectory": {"files": ["run*.xyz"], "frame_interval_fs": 100.0}}}
+
+    set_keys(workflow, own)
+    missing = workflow.run("--dry-run")
+    assert missing.returncode != 0
+    assert "systems.mine.trajectory.files: no file run*.xyz" in missing.stdout + missing.stderr
+    (workflow.folder / "run1.xyz").touch()
+    jobs = workflow.jobs()
+    assert jobs["read_trajectory"] == jobs["extract_environments"] == jobs["summarise_system"] == 1
+    assert not {"build_interface", "run_md", "store_trajectory"} & set(jobs)

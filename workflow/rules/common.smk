@@ -11,6 +11,7 @@ from getsei.errors import UserError
 from getsei.potentials import sources
 from getsei.provenance import code_digest
 from getsei.structures import names
+from getsei.trajectory import files
 
 
 def resolved_systems():
@@ -31,6 +32,8 @@ def resolved_systems():
 
 
 SYSTEMS = resolved_systems()
+OWN = [name for name, system in SYSTEMS.items() if settings.is_own(system)]
+BUILT = [name for name in SYSTEMS if name not in OWN]
 FIGURES = ("dynamics", "states", "kinetics", "pathways", "transport")
 FINISHED_ONLY = config.get("finished_only", False)
 RESULTS = config.get("pathvars", {}).get("results", "results")
@@ -46,6 +49,11 @@ wildcard_constraints:
     replica="r[0-9]+",
     segment="react|equilibrate|produce[0-9]{3}",
     round="[0-9]+",
+
+
+def any_of(systems):
+    """Return the wildcard pattern of the systems; without any it matches nothing."""
+    return "|".join(systems) or "(?!)"
 
 
 def replicas(system):
@@ -131,3 +139,21 @@ def segment_files(wildcards):
         f"<results>/{wildcards.system}/{wildcards.replica}/md/{name}.h5"
         for name in segments
     ]
+
+
+def own_files(wildcards):
+    """Return the trajectory files that the user named for a system."""
+    trajectory = SYSTEMS[wildcards.system]["trajectory"]
+    replica = int(wildcards.replica[1:])
+    try:
+        named = files.find(trajectory["files"], replica)
+    except UserError as error:
+        raise WorkflowError(f"systems.{wildcards.system}.{error}") from None
+    topology = trajectory.get("topology", "").replace(files.REPLICA, str(replica))
+    return [str(path) for path in named] + ([topology] if topology else [])
+
+
+def regions_report(wildcards):
+    """Return the file that holds the regions of the cell along z."""
+    stage = "trajectory" if wildcards.system in OWN else "interface"
+    return f"<results>/{wildcards.system}/{wildcards.replica}/{stage}/report.json"

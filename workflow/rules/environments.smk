@@ -1,7 +1,7 @@
 rule extract_environments:
     input:
         trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
-        report="<results>/{system}/{replica}/interface/report.json",
+        report=regions_report,
     output:
         environments="<results>/{system}/{replica}/environments/environments.h5",
     log:

@@ -8,6 +8,8 @@ rule store_trajectory:
         "<logs>/{system}/{replica}/store_trajectory.log",
     benchmark:
         "<benchmarks>/{system}/{replica}/store_trajectory.tsv"
+    wildcard_constraints:
+        system=any_of(BUILT),
     conda:
         "../../envs/store_trajectory.yaml"
     threads: 1
@@ -21,3 +23,29 @@ rule store_trajectory:
         code=code_digest("store_trajectory.py"),
     script:
         "../../scripts/store_trajectory.py"
+
+
+rule read_trajectory:
+    input:
+        files=own_files,
+    output:
+        trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
+        extxyz="<results>/{system}/{replica}/trajectory/trajectory.extxyz",
+        report="<results>/{system}/{replica}/trajectory/report.json",
+    log:
+        "<logs>/{system}/{replica}/read_trajectory.log",
+    benchmark:
+        "<benchmarks>/{system}/{replica}/read_trajectory.tsv"
+    wildcard_constraints:
+        system=any_of(OWN),
+    conda:
+        "../../envs/read_trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="2h",
+    params:
+        cfg=lookup(dpath="{system}/trajectory", within=SYSTEMS),
+        code=code_digest("read_trajectory.py"),
+    script:
+        "../../scripts/read_trajectory.py"

@@ -87,7 +87,7 @@ def figure(trajectory: Trajectory, mobile: Sequence[str], title: str) -> Figure:
 def snapshot(axes: Axes, trajectory: Trajectory, frame: int) -> None:
     """Draw the atoms of one frame from the side: z to the right, x upwards, near atoms on top."""
     cell = trajectory.cell(frame)
-    positions = cells.wrap(trajectory.positions[frame], cell)
+    positions = cells.wrap(trajectory.in_cell(frame), cell)
     order = np.argsort(positions[:, 1], kind="stable")
     species = np.asarray(trajectory.species)[order]
     size = 2 * RADIUS_SHARE * np.array([data.covalent_radii[data.atomic_numbers[str(s)]] for s in species])
