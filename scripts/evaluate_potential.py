@@ -23,9 +23,11 @@ with job.logged(snakemake) as log:
     rows = evaluation.residuals([*parts["test"], *own], student)
     elements = cfg["elements"]
     scans = evaluation.pair_scans(elements, student, evaluation.scan_distances())
-    lattices = active.lattices(active.materials(cfg), {"student": student, "teacher": teacher.calculator()})
+    both = {"student": student, "teacher": teacher.calculator()}
+    lattices = active.lattices(active.materials(cfg), both)
+    cohesion = active.cohesion(active.materials(cfg), both)
     runs = active.stability_runs(cfg, fast)
-    report = evaluation.report(rows, scans, lattices, runs, elements)
+    report = evaluation.report(rows, scans, lattices, cohesion, runs, elements)
     Path(out.report).write_text(json.dumps(report, indent=1) + "\n")
     evaluation.write_table(report, out.table)
     counts = [json.loads(Path(path).read_text()) for path in snakemake.input.counts]

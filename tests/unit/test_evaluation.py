@@ -5,6 +5,7 @@ import pytest
 import yaml
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.morse import MorsePotential
 from getsei.errors import UserError
@@ -32,6 +33,15 @@ def labelled(n_trajectories=4, shift_eV=0.0, force_noise=0.0, seed=1):
 
 def morse():
     return MorsePotential(rcut1=1.9, rcut2=2.4)
+
+
+def test_cohesive_energy_counts_from_isolated_atoms():
+    # EMT sets the crystal to zero and the atom to its cohesive energy, 3.5 eV for copper.
+    assert evaluation.cohesive_energy(bulk("Cu", cubic=True), EMT()) == pytest.approx(3.5, abs=0.05)
+    pairs = evaluation.cohesive_energy(bulk("Cu", "fcc", a=1.5, cubic=True).repeat(2), morse())
+    atoms = bulk("Cu", "fcc", a=1.5, cubic=True).repeat(2)
+    atoms.calc = morse()
+    assert pairs == pytest.approx(-atoms.get_potential_energy() / len(atoms))
 
 
 def test_residuals_vanish_against_the_teacher_itself():
@@ -168,7 +178,8 @@ def test_report_table_card_and_figure_agree(tmp_path):
     frames = labelled(5, 0.01, 0.1)
     rows = evaluation.residuals(frames, morse())
     scans = evaluation.pair_scans(["Cu"], LennardJones(sigma=2.3, rc=7), np.linspace(0.9, 6, 40))
-    report = evaluation.report(rows, scans, {"Cu": {"student": [3.6] * 3}}, [run_lj(100.0)], ["Cu"])
+    lattices, cohesion = {"Cu": {"student": [3.6] * 3}}, {"Cu": {"student": 3.5}}
+    report = evaluation.report(rows, scans, lattices, cohesion, [run_lj(100.0)], ["Cu"])
     assert json.loads(json.dumps(report)) == report
     evaluation.write_table(report, tmp_path / "errors.csv")
     lines = (tmp_path / "errors.csv").read_text().splitlines()

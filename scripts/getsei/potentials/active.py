@@ -217,6 +217,17 @@ def lattices(
     }
 
 
+def cohesion(chosen: dataset.Materials, calculators: Mapping[str, Calculator]) -> dict[str, dict[str, float]]:
+    """Return the cohesive energies in eV per atom of every crystal as published, by calculator."""
+    return {
+        name: {
+            who: evaluation.cohesive_energy(dataset.cell_of(name, 0), calculator)
+            for who, calculator in calculators.items()
+        }
+        for name in (*chosen.electrolytes, chosen.metal, *chosen.products)
+    }
+
+
 def own_frames(cfg: Mapping[str, Any], student: Calculator) -> Iterator[Atoms]:
     """Yield frames of the final student's own dynamics at the interfaces, which no training saw."""
     chosen = materials(cfg)

@@ -77,6 +77,7 @@ def write(
         "data": {"parts": sizes(parts), "dropped": dict(dropped)},
         "errors": {key: report[key] for key in ("errors_by_kind", "errors_by_element")},
         "lattices_A": report["lattices_A"],
+        "cohesive_energies_eV_per_atom": report["cohesive_energies_eV_per_atom"],
         "pair_scans": report["pair_scans"],
         "stability": report["stability"],
         "known_limits": list(KNOWN_LIMITS),

@@ -303,6 +303,20 @@ def relaxed_lengths(
     return copy.cell.lengths()
 
 
+def cohesive_energy(atoms: Atoms, calculator: Calculator) -> float:
+    """Return what it costs to take a crystal apart into isolated atoms, in eV per atom.
+
+    A potential under which it is not positive lets the crystal boil at any temperature.
+    """
+    symbols = atoms.get_chemical_symbols()
+    alone = {}
+    for element in set(symbols):
+        atom = Atoms([element], positions=np.zeros((1, 3)), cell=[BOX_A] * 3, pbc=True, calculator=calculator)
+        alone[element] = atom.get_potential_energy()
+    copy = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True, calculator=calculator)
+    return float(sum(alone[element] for element in symbols) - copy.get_potential_energy()) / len(atoms)
+
+
 def stability(
     name: str,
     atoms: Atoms,
@@ -385,6 +399,7 @@ def report(
     test: Sequence[Residuals],
     scans: Sequence[PairScan],
     lattices: Mapping[str, Mapping[str, Sequence[float]]],
+    cohesion: Mapping[str, Mapping[str, float]],
     runs: Sequence[Stability],
     elements: Sequence[str],
 ) -> dict[str, Any]:
@@ -403,6 +418,7 @@ def report(
         "lattices_A": {
             name: {who: [float(x) for x in v] for who, v in both.items()} for name, both in lattices.items()
         },
+        "cohesive_energies_eV_per_atom": {name: dict(both) for name, both in cohesion.items()},
         "stability": [asdict(run) for run in runs],
     }
 
