@@ -16,3 +16,5 @@ with job.logged(snakemake) as log:
     states.save(snakemake.output.states)
     tables.write_csv(tables.state_rows(states), snakemake.output.table)
     tables.write_csv(states.gates, snakemake.output.gates)
+    tables.write_csv(states.candidates, snakemake.output.choice)
+    tables.write_csv(states.baselines, snakemake.output.baselines)

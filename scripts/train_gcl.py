@@ -1,15 +1,18 @@
-"""Train the encoder of one system and embed the environments of all its replicas."""
+"""Train the encoder of one system, or take the shared one, and embed the environments of all replicas."""
 
 from getsei import job
 
 job.prepare(snakemake)
 
 from getsei import records
-from getsei.contrastive import training
+from getsei.contrastive import embedding, training
 
 with job.logged(snakemake) as log:
     replicas = [records.Environments.load(path) for path in snakemake.input.environments]
     settings = training.TrainingSettings(**snakemake.params.cfg)
-    embedding, encoder = training.train(replicas, settings)
-    embedding.save(snakemake.output.embedding)
-    training.save_encoder(encoder, snakemake.output.encoder)
+    if snakemake.input.shared:
+        trained = embedding.load(snakemake.input.shared)
+    else:
+        trained = training.train_encoders([replicas], settings)
+    training.embed_system(trained, replicas, settings).save(snakemake.output.embedding)
+    embedding.save(trained, snakemake.output.encoder)

@@ -104,6 +104,7 @@ def environments(trajectory, n_ions):
         frame_interval_ps=FRAME_PS,
         mobile=["Li"],
         elements=sorted(set(trajectory.species.tolist())),
+        thermal_amplitudes_A={},
         provenance={"stage": "produce", "stride": 1},
     )
 
@@ -136,6 +137,7 @@ def states(labels, found, seed=0):
         coordination_sd=0.3 + 0.1 * typical,
         density=density,
         population=np.array([(labels == s).mean() for s in range(n_states)]),
+        seed_agreement=np.full(n_states, np.nan),
         z_profile=profile,
         z_edges=edges,
         projection=2 * corner + rng.normal(scale=0.4, size=corner.shape),
@@ -163,6 +165,8 @@ def states(labels, found, seed=0):
             }
             for k in range(2, 11)
         ],
+        candidates=[],
+        baselines=[],
         choice_note=f"{n_states} states asked for by the configuration",
         cell=found.cell,
         frame_interval_ps=FRAME_PS,
@@ -197,6 +201,8 @@ def embedding(states, dimensions=4, seed=0):
     vectors = centres[states.labels.T] + rng.normal(size=(*states.labels.T.shape, dimensions))
     return records.Embedding(
         vectors=vectors.astype(np.float32),
+        repeats=np.zeros((0, 0, dimensions), dtype=np.float32),
+        repeat_rows=np.zeros((0, 2), dtype=int),
         replica=states.replica,
         atoms=states.atoms,
         training_ions=np.arange(len(states.atoms)) % 5 != 0,

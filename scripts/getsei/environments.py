@@ -5,9 +5,11 @@ than twice the cutoff. Only vectors from the ion are kept; distances between nei
 """
 
 import logging
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import vesin
@@ -20,6 +22,13 @@ log = logging.getLogger("getsei")
 
 MIN_MEDIAN_NEIGHBOURS = 3
 """Below this an angle cannot be told from noise; the cutoff is then too short."""
+
+THERMAL_WINDOW_PS = 1.0
+"""Long against a vibration (0.1 ps), short against a jump (10 ps and more)."""
+THERMAL_WINDOWS = 200
+"""Windows that the amplitudes are measured in, spread over the run."""
+THERMAL_FALLBACK_A = 0.2
+"""Where no segment holds two frames: the amplitude of sulfides near 400 K."""
 
 _PROGRESS_S = 15.0
 
@@ -89,53 +98,107 @@ def extract(
     first_cell = cells.check(trajectory.cell(frames[0]), name=f"cell of frame {frames[0]}")
     scale = 1.0 if built_height_A is None else float(cells.heights(first_cell)[2]) / built_height_A
     finder = _Finder(cutoff_A, atoms, numbers)
-    counts, neighbours, vectors = [], [], []
+    per_environment = np.empty(len(frames) * len(atoms), dtype=np.int64)
+    positions = np.empty((len(frames), len(atoms), 3), dtype=np.float32)
+    cell_sum = np.zeros((3, 3))
     started = reported = time.perf_counter()
-    for done, frame in enumerate(frames, start=1):
-        cell = cells.check(trajectory.cell(frame), name=f"cell of frame {frame}")
-        found = finder(trajectory.in_cell(frame), cell)
-        for column, value in zip((counts, neighbours, vectors), found, strict=True):
-            column.append(value)
-        now = time.perf_counter()
-        if now - reported > _PROGRESS_S:
-            reported, rate = now, done / (now - started)
-            log.info(
-                "frame %d of %d, %.0f environments/s, %.0f s to go",
-                done,
-                len(frames),
-                rate * len(atoms),
-                (len(frames) - done) / rate,
-            )
-    per_environment = np.concatenate(counts)
-    if np.median(per_environment) < MIN_MEDIAN_NEIGHBOURS:
-        raise UserError(
-            f"environments: half of the ions have fewer than {MIN_MEDIAN_NEIGHBOURS} neighbours within "
-            f"cutoff_A = {cutoff_A}; raise it (5 Å holds the first shells of most solids)"
-        )
-    elapsed = time.perf_counter() - started
+    with _Spool(np.uint8, ()) as neighbours, _Spool(np.float16, (3,)) as vectors:
+        for done, frame in enumerate(frames):
+            cell = cells.check(trajectory.cell(frame), name=f"cell of frame {frame}")
+            counts, kinds, offsets_A = finder(trajectory.in_cell(frame), cell)
+            per_environment[done * len(atoms) : (done + 1) * len(atoms)] = counts
+            neighbours.append(kinds)
+            vectors.append(offsets_A)
+            positions[done] = trajectory.positions[frame, atoms]
+            cell_sum += cell
+            now = time.perf_counter()
+            if now - reported > _PROGRESS_S:
+                reported, rate = now, (done + 1) / (now - started)
+                log.info(
+                    "frame %d of %d, %.0f environments/s, %.0f s to go",
+                    done + 1,
+                    len(frames),
+                    rate * len(atoms),
+                    (len(frames) - done - 1) / rate,
+                )
+        _check_neighbours(per_environment, cutoff_A)
+        found_species, found_vectors = neighbours.array(), vectors.array()
     log.info(
         "%d environments of %d ions, %.1f neighbours on average, %.1f us each",
         len(per_environment),
         len(atoms),
         per_environment.mean(),
-        1e6 * elapsed / len(per_environment),
+        1e6 * (time.perf_counter() - started) / len(per_environment),
     )
     return records.Environments(
-        offsets=np.concatenate([[0], np.cumsum(per_environment, dtype=np.int64)]),
-        species=np.concatenate(neighbours),
-        vectors=np.concatenate(vectors),
+        offsets=np.concatenate([[0], np.cumsum(per_environment)]),
+        species=found_species,
+        vectors=found_vectors,
         atoms=atoms,
-        positions=np.ascontiguousarray(trajectory.positions[frames][:, atoms], dtype=np.float32),
+        positions=positions,
         segments=segments,
         regions=scale * np.array([[r.z_low_A, r.z_high_A] for r in regions], dtype=float).reshape(-1, 2),
         region_names=[r.name for r in regions],
-        cell=np.mean([trajectory.cell(frame) for frame in frames], axis=0).tolist(),
+        cell=(cell_sum / len(frames)).tolist(),
         cutoff_A=float(cutoff_A),
         frame_interval_ps=float(trajectory.frame_interval_ps * stride),
         mobile=list(mobile),
         elements=sorted(set(species.tolist())),
+        thermal_amplitudes_A=thermal_amplitudes(trajectory, stage),
         provenance={"trajectory": trajectory.provenance, "stage": stage, "stride": stride},
     )
+
+
+def _check_neighbours(counts: np.ndarray, cutoff_A: float) -> None:
+    if np.median(counts) < MIN_MEDIAN_NEIGHBOURS:
+        raise UserError(
+            f"environments: half of the ions have fewer than {MIN_MEDIAN_NEIGHBOURS} neighbours within "
+            f"cutoff_A = {cutoff_A}; raise it (5 Å holds the first shells of most solids)"
+        )
+
+
+def thermal_amplitudes(trajectory: records.Trajectory, stage: str = "produce") -> dict[str, float]:
+    """Measure how far atoms vibrate.
+
+    Parameters
+    ----------
+    trajectory : records.Trajectory
+        Atoms over time.
+    stage : str
+        Stage that the windows must lie in.
+
+    Returns
+    -------
+    dict
+        Element to the standard deviation (Å) of one coordinate of an atom about its mean over
+        `THERMAL_WINDOW_PS` (two frames at least): the root of the median over atoms and windows of the
+        unbiased variance, so that jumps of a few atoms do not count as vibration.
+    """
+    width = max(2, round(THERMAL_WINDOW_PS / trajectory.frame_interval_ps))
+    usable = trajectory.frames_of(stage)
+    firsts: list[int] = []
+    for start, stop in np.asarray(trajectory.segments, dtype=int):
+        inside = usable[(usable >= start) & (usable < stop)]
+        if len(inside):
+            firsts += range(inside[0], inside[-1] + 2 - width, width)
+    species = np.asarray(trajectory.species)
+    elements = sorted(set(species.tolist()))
+    if not firsts:
+        log.warning(
+            "no segment holds %d frames: thermal amplitudes are taken as %g Å", width, THERMAL_FALLBACK_A
+        )
+        return dict.fromkeys(elements, THERMAL_FALLBACK_A)
+    chosen = np.unique(np.linspace(0, len(firsts) - 1, min(len(firsts), THERMAL_WINDOWS)).round().astype(int))
+    variances = np.stack(
+        [
+            trajectory.positions[firsts[index] : firsts[index] + width]
+            .astype(np.float64)
+            .var(0, ddof=1)
+            .mean(1)
+            for index in chosen
+        ]
+    )
+    return {e: float(np.sqrt(np.median(variances[:, species == e]))) for e in elements}
 
 
 def analysed_frames(trajectory: records.Trajectory, stage: str, stride: int) -> tuple[np.ndarray, np.ndarray]:
@@ -177,6 +240,34 @@ def analysed_frames(trajectory: records.Trajectory, stage: str, stride: int) -> 
             "needed; run longer or lower the stride"
         )
     return frames, np.array(bounds, dtype=np.int64)
+
+
+class _Spool:
+    """Rows of an array, appended to a nameless temporary file: memory does not grow with the run."""
+
+    def __init__(self, dtype: type, shape: tuple[int, ...]) -> None:
+        self.dtype, self.shape = np.dtype(dtype), shape
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115, closed by __exit__
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.file.close()
+
+    def append(self, rows: np.ndarray) -> None:
+        """Write some rows."""
+        self.file.write(np.ascontiguousarray(rows, dtype=self.dtype))
+        self.rows += len(rows)
+
+    def array(self) -> np.ndarray:
+        """Return all rows; they stay readable when the file is closed, and are read where they are used."""
+        self.file.flush()
+        shape = (self.rows, *self.shape)
+        if not self.rows:
+            return np.zeros(shape, dtype=self.dtype)
+        return np.asarray(np.memmap(self.file, self.dtype, mode="r", shape=shape))
 
 
 class _Finder:

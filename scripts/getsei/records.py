@@ -26,9 +26,15 @@ SCHEMA_VERSION = 1
 COMPRESS_FROM_BYTES = 1 << 16
 
 
-def array(unit: str, shape: str, default: Callable[[], np.ndarray] | None = None) -> Any:
-    """Declare an array field with its unit ("1" when it has none), its shape, and its default."""
-    metadata = {"unit": unit, "shape": shape}
+def array(
+    unit: str, shape: str, default: Callable[[], np.ndarray] | None = None, *, mapped: bool = False
+) -> Any:
+    """Declare an array field with its unit ("1" when it has none), its shape, and its default.
+
+    A mapped array is stored as it is in memory and read only where it is used, so that a file larger than
+    the memory can be worked through. It is read-only.
+    """
+    metadata = {"unit": unit, "shape": shape, "mapped": mapped}
     return field(metadata=metadata) if default is None else field(metadata=metadata, default_factory=default)
 
 
@@ -102,7 +108,7 @@ class Record:
                         f"schema {version}; delete the file and run again"
                     )
                 values = {
-                    item.name: _read_array(handle[item.name])
+                    item.name: _read_array(handle[item.name], item.metadata)
                     if "unit" in item.metadata
                     else json.loads(handle.attrs[item.name])
                     for item in dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -148,17 +154,21 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not belong in a record's attributes")
 
 
-def _write_array(handle: h5py.File, name: str, value: np.ndarray, metadata: Mapping[str, str]) -> None:
+def _write_array(handle: h5py.File, name: str, value: np.ndarray, metadata: Mapping[str, Any]) -> None:
     if value.dtype.kind == "U":
         value = np.char.encode(value, "utf-8")
-    large = value.ndim > 0 and value.nbytes >= COMPRESS_FROM_BYTES
+    large = value.ndim > 0 and value.nbytes >= COMPRESS_FROM_BYTES and not metadata["mapped"]
     options = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if large else {}
     dataset = handle.create_dataset(name, data=value, **options)
     dataset.attrs["unit"] = metadata["unit"]
     dataset.attrs["shape"] = metadata["shape"]
 
 
-def _read_array(dataset: h5py.Dataset) -> np.ndarray:
+def _read_array(dataset: h5py.Dataset, metadata: Mapping[str, Any]) -> np.ndarray:
+    place = dataset.id.get_offset()
+    if metadata["mapped"] and place is not None and dataset.size:
+        path = dataset.file.filename
+        return np.asarray(np.memmap(path, dataset.dtype, mode="r", offset=place, shape=dataset.shape))
     value = np.asarray(dataset[()])
     return np.char.decode(value, "utf-8") if value.dtype.kind == "S" else value
 
@@ -167,7 +177,7 @@ def _read_array(dataset: h5py.Dataset) -> np.ndarray:
 class Trajectory(Record):
     """Atoms over time. Ions never wrap, so displacements are differences of positions."""
 
-    positions: np.ndarray = array("Å", "(n_frames, n_atoms, 3) float32, unwrapped")
+    positions: np.ndarray = array("Å", "(n_frames, n_atoms, 3) float32, unwrapped", mapped=True)
     cells: np.ndarray = array("Å", "(n_frames or 1, 3, 3), rows are the cell vectors")
     species: np.ndarray = array("1", "(n_atoms,) element symbols")
     stage: np.ndarray = array("1", "(n_frames,) index into stages")
@@ -208,12 +218,13 @@ class Environments(Record):
     """The neighbours of every mobile ion at every analysed frame, ragged.
 
     Environment ``frame * n_ions + ion`` belongs to ion ``ion`` at analysed frame ``frame``; its
-    neighbours are the rows ``offsets[e]:offsets[e + 1]``, sorted by distance.
+    neighbours are the rows ``offsets[e]:offsets[e + 1]``, sorted by distance. `thermal_amplitudes_A` is the
+    standard deviation of a coordinate of an atom about its mean over a picosecond, by element.
     """
 
-    offsets: np.ndarray = array("1", "(n_frames * n_ions + 1,) int64")
-    species: np.ndarray = array("1", "(n_neighbours,) uint8 atomic numbers")
-    vectors: np.ndarray = array("Å", "(n_neighbours, 3) float16, from the ion to its neighbour")
+    offsets: np.ndarray = array("1", "(n_frames * n_ions + 1,) int64", mapped=True)
+    species: np.ndarray = array("1", "(n_neighbours,) uint8 atomic numbers", mapped=True)
+    vectors: np.ndarray = array("Å", "(n_neighbours, 3) float16, from the ion to its neighbour", mapped=True)
     atoms: np.ndarray = array("1", "(n_ions,) index of each ion among the atoms of the trajectory")
     positions: np.ndarray = array("Å", "(n_frames, n_ions, 3) float32, unwrapped, of the mobile ions")
     segments: np.ndarray = array("1", "(n_segments, 2) analysed frames [start, stop)")
@@ -224,6 +235,7 @@ class Environments(Record):
     frame_interval_ps: float
     mobile: list[str]
     elements: list[str]
+    thermal_amplitudes_A: dict[str, float]
     provenance: dict[str, Any]
 
     @property
@@ -241,7 +253,11 @@ class Environments(Record):
 class Embedding(Record):
     """One vector per environment, of one system, replicas behind one another as further ions."""
 
-    vectors: np.ndarray = array("1", "(n_frames, n_ions, n_dimensions) float32")
+    vectors: np.ndarray = array("1", "(n_frames, n_ions, n_dimensions) float32", mapped=True)
+    repeats: np.ndarray = array(
+        "1", "(n_repeats, n_sample, n_dimensions) float32, by encoders trained from other seeds"
+    )
+    repeat_rows: np.ndarray = array("1", "(n_sample, 2) frame and ion of each row of the repeats")
     replica: np.ndarray = array("1", "(n_ions,) replica of each ion, from 0")
     atoms: np.ndarray = array("1", "(n_ions,) index of each ion among the atoms of its replica")
     training_ions: np.ndarray = array("1", "(n_ions,) bool, False for ions held out from training")
@@ -268,6 +284,9 @@ class States(Record):
     coordination_sd: np.ndarray = array("1", "(n_states, n_elements) standard deviation over environments")
     density: np.ndarray = array("nm^-3", "(n_states,) mean number density of mobile ions within the cutoff")
     population: np.ndarray = array("1", "(n_states,) share of all assigned environments")
+    seed_agreement: np.ndarray = array(
+        "1", "(n_states,) share of a state's environments that other seeds put together too; NaN unknown"
+    )
     z_profile: np.ndarray = array(
         "1", "(n_states, n_bins) share of environments per z bin; sums to 1 overall"
     )
@@ -286,6 +305,8 @@ class States(Record):
     shell_cutoffs_A: dict[str, float]
     gates: list[dict[str, Any]]
     choice: list[dict[str, Any]]
+    candidates: list[dict[str, Any]]
+    baselines: list[dict[str, Any]]
     choice_note: str
     cell: list[list[float]]
     frame_interval_ps: float

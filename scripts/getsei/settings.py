@@ -62,6 +62,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     shared = _merged(base, config.get("defaults") or {})
     systems = {name: _merged(shared, entry or {}) for name, entry in config["systems"].items()}
     problems = [problem for name, system in systems.items() for problem in _contradictions(name, system)]
+    problems += _unlike_sharers(systems)
     if problems:
         raise UserError("the configuration contradicts itself:\n" + "\n".join(f"  {p}" for p in problems))
     return systems
@@ -251,6 +252,23 @@ def _lags(system: Mapping[str, Any]) -> dict[str, float]:
         "transport.mobility_lag_ps": system["transport"]["mobility_lag_ps"],
     }
     return lags | {f"kinetics.scan_lags_ps[{i}]": lag for i, lag in enumerate(kinetics["scan_lags_ps"])}
+
+
+def _unlike_sharers(systems: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Check that systems which share an encoder agree on how it is trained."""
+    sharers = {name: system for name, system in systems.items() if system["gcl"]["scope"] == "shared"}
+    if not sharers:
+        return []
+    first, *others = sharers
+    wanted = {"gcl": sharers[first]["gcl"], "environments": sharers[first]["environments"]}
+    return [
+        f"systems.{name}.{stage}.{key}: {sharers[name][stage][key]}, but {first} has {value}; systems with "
+        "gcl.scope shared need the same"
+        for name in others
+        for stage, settings in wanted.items()
+        for key, value in settings.items()
+        if sharers[name][stage][key] != value
+    ]
 
 
 def document(schema: Mapping[str, Any]) -> str:

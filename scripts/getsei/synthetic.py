@@ -180,6 +180,8 @@ def surround(labels: np.ndarray, seed: int = 0, noise_A: float = 0.15) -> Synthe
         frame_interval_ps=FRAME_INTERVAL_PS,
         mobile=["Li"],
         elements=["Cl", "Li", "P", "S"],
+        # Of ion and neighbour together, as far as the vector between them.
+        thermal_amplitudes_A=dict.fromkeys(["Cl", "Li", "P", "S"], noise_A / 2.0**0.5),
         provenance={"source": "synthetic", "seed": seed},
     )
     return Synthetic(record, labels, transition_matrix())

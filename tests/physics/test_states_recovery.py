@@ -13,11 +13,12 @@ MIN_ARI = 0.95
 
 def settings_of_training(**changes):
     plain = {
+        "scope": "system",
         "encoder": "moments",
         "loss": "nt_xent",
         "temperature": 0.5,
         "lag_frames": 2,
-        "noise_A": 0.15,
+        "noise_fraction": 1.0,
         "drop_probability": 0.1,
         "mask_probability": 0.1,
         "steps": 120,
@@ -25,6 +26,7 @@ def settings_of_training(**changes):
         "dimensions": 16,
         "learning_rate": 0.005,
         "held_out_fraction": 0.2,
+        "repeats": 1,
         "seed": 1,
     }
     return training.TrainingSettings(**(plain | changes))

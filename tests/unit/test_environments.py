@@ -78,6 +78,31 @@ def test_segments_and_stride_keep_frames_evenly_spaced():
     assert found.frame_interval_ps == pytest.approx(0.2)
 
 
+def test_thermal_amplitude_is_that_of_vibration_and_not_of_jumps():
+    rng = np.random.default_rng(4)
+    n_frames = 60
+    still = rng.random((40, 3)) * 10.0
+    amplitude = np.where(np.arange(40) < 20, 0.25, 0.1)[:, None]
+    positions = still + amplitude * rng.normal(size=(n_frames, 40, 3))
+    positions[30:, :6] += 3.0  # some of the ions jump half-way
+    trajectory = dataclasses.replace(
+        small_trajectory(n_frames=n_frames),
+        positions=positions.astype(np.float32),
+        species=np.array(["Li"] * 20 + ["S"] * 20),
+        segments=np.array([[0, 1], [1, n_frames]]),
+    )
+    found = environments.thermal_amplitudes(trajectory)
+    assert found["Li"] == pytest.approx(0.25, rel=0.08)
+    assert found["S"] == pytest.approx(0.1, rel=0.08)
+
+
+def test_without_two_frames_in_a_row_the_amplitude_is_a_typical_one(caplog):
+    apart = dataclasses.replace(small_trajectory(), segments=np.array([[i, i + 1] for i in range(6)]))
+    found = environments.thermal_amplitudes(apart)
+    assert set(found.values()) == {environments.THERMAL_FALLBACK_A}
+    assert "no segment holds" in caplog.text
+
+
 def test_padded_rows_hold_the_same_neighbours():
     found = environments.extract(small_trajectory(), ["Li"], 5.0)
     width = environments.widest(found)

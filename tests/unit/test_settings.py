@@ -127,3 +127,15 @@ def test_missing_systems(config):
     del config["systems"]
     with pytest.raises(UserError, match="systems: missing"):
         settings.resolve(config)
+
+
+def test_systems_that_share_an_encoder_agree_on_its_training(config):
+    for name in ("li6ps5cl", "li7la3zr2o12"):
+        set_key(config, f"systems.{name}.gcl.scope", "shared")
+    settings.resolve(config)
+    set_key(config, "systems.li7la3zr2o12.gcl.steps", 300)
+    set_key(config, "systems.li6ps5cl.environments.cutoff_A", 4.5)
+    with pytest.raises(UserError) as caught:
+        settings.resolve(config)
+    assert "systems.li7la3zr2o12.gcl.steps: 300, but li6ps5cl has 400" in str(caught.value)
+    assert "systems.li7la3zr2o12.environments.cutoff_A" in str(caught.value)

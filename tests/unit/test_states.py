@@ -3,11 +3,24 @@ import dataclasses
 
 import numpy as np
 import pytest
+import records_factory
+from getsei import environments as extraction
 from getsei import records, synthetic
 from getsei.contrastive import training
 from getsei.errors import UserError
 from getsei.records import UNASSIGNED
-from getsei.states import assignment, chemistry, choice, cleaning, clustering, gates, tables
+from getsei.states import (
+    assignment,
+    baselines,
+    chemistry,
+    choice,
+    cleaning,
+    clustering,
+    export,
+    gates,
+    matching,
+    tables,
+)
 
 WHOLE = np.array([[0, 12]])
 ELEMENTS = ["Li", "Cl", "P", "S"]
@@ -195,43 +208,77 @@ def test_auto_finds_the_number_of_clusters(n_clusters):
     rng = np.random.default_rng(1)
     order = rng.permutation(len(points))
     third = len(points) // 3
-    samples = choice.Samples(points[order], points[order[: 2 * third]], points[order[2 * third :]])
+    samples = choice.Samples(
+        points[order], points[order[: 2 * third]], points[order[2 * third :]], points, [points]
+    )
     found = choice.choose(samples, "auto", "kmeans", seed=1)
     assert found.taken.n_states == n_clusters
     assert found.taken.sound
     assert "chosen from the data" in found.note
-    assert [candidate.n_states for candidate in found.candidates] == list(range(2, 11))
+    assert {(c.method, c.n_states) for c in found.candidates} == {
+        (method, k) for method in clustering.METHODS for k in range(2, 11)
+    }
 
 
 def test_configured_number_is_kept_and_the_preferred_one_is_told():
     points, _ = blobs(3)
-    found = choice.choose(choice.Samples(points, points, points[:0]), 5, "kmeans", seed=1)
+    found = choice.choose(choice.Samples(points, points, points[:0], points[:0], []), 5, "kmeans", seed=1)
     assert found.taken.n_states == 5
     assert "5 states as configured" in found.note
     assert "prefer 3" in found.note
     assert np.isnan(found.taken.silhouette_held_out)
 
 
-def test_unsound_candidates_come_last():
-    def candidate(k, excess, ari=0.9, smallest=0.1):
-        return choice.Candidate(k, 0.2 + excess, np.nan, 0.2, ari, smallest)
+def candidate(k, excess, ari=0.9, smallest=0.1, seeds=0.9, method="kmeans"):
+    return choice.Candidate(method, k, 0.2 + excess, np.nan, 0.2, ari, seeds, smallest)
 
-    best = choice.preferred(
-        [candidate(3, 0.3), candidate(4, 0.6, ari=0.5), candidate(5, 0.7, smallest=0.001)]
-    )
-    assert best.n_states == 3
-    assert choice.preferred([candidate(4, 0.6, ari=0.5), candidate(5, 0.7, ari=0.5)]).n_states == 5
+
+def first(*candidates):
+    return candidates[choice.ranked(candidates)[0]].n_states
+
+
+def test_unsound_candidates_come_last():
+    assert first(candidate(3, 0.3), candidate(4, 0.6, ari=0.5), candidate(5, 0.7, smallest=0.001)) == 3
+    assert first(candidate(3, 0.3), candidate(4, 0.6, seeds=0.7)) == 3
+    assert first(candidate(3, 0.3, seeds=np.nan), candidate(2, 0.2)) == 3
+    assert first(candidate(4, 0.6, ari=0.5), candidate(5, 0.7, ari=0.5)) == 5
+
+
+def test_equal_excess_goes_to_the_steadier_then_to_the_smaller_number():
+    assert first(candidate(7, 0.500), candidate(6, 0.495, seeds=0.99, ari=0.99)) == 6
+    assert first(candidate(7, 0.500), candidate(6, 0.495)) == 6
+    assert first(candidate(7, 0.500), candidate(6, 0.45, seeds=0.99, ari=0.99)) == 7
+
+
+def test_method_and_number_are_taken_as_configured():
+    points, _ = blobs(3)
+    samples = choice.Samples(points, points, points[:0], points, [points])
+    assert choice.choose(samples, "auto", "gmm", seed=1).taken.method == "gmm"
+    assert choice.choose(samples, 4, "ward", seed=1).taken.n_states == 4
+
+
+def test_silhouettes_equal_those_of_scikit_learn():
+    from sklearn.metrics import silhouette_score
+
+    points, truth = blobs(3, 40)
+    labelings = [truth, np.arange(len(points)) % 4, np.where(np.arange(len(points)) == 5, 1, 0)]
+    expected = [silhouette_score(points, labels) for labels in labelings]
+    np.testing.assert_allclose(clustering.silhouettes(points, labelings), expected, atol=1e-5)
+    assert np.isnan(clustering.silhouettes(points, [np.zeros(len(points), dtype=int)])).all()
+
+
+def test_states_of_other_seeds_are_matched_whatever_their_numbers():
+    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, UNASSIGNED])
+    other = np.array([2, 2, 2, 0, 0, 1, 1, 1, 0, 0])
+    np.testing.assert_allclose(matching.agreement(labels, other, 3), [1.0, 2 / 3, 3 / 4])
+    assert matching.partners(np.array([[5.0, 1.0], [1.0, 5.0], [9.0, 9.0]])).tolist() == [1, 0, -1]
 
 
 def test_a_collapsed_embedding_is_refused():
     with pytest.raises(UserError, match="collapsed"):
         clustering.fit(np.zeros((100, 4)), 6, "kmeans", 1)
-    with pytest.raises(UserError, match="kmeans, gmm or ward"):
+    with pytest.raises(UserError, match="kmeans, gmm, ward or auto"):
         clustering.fit(blobs()[0], 3, "dbscan", 1)
-
-
-def test_features_with_too_few_values_have_no_silhouette():
-    assert np.isnan(clustering.feature_silhouette(np.ones((50, 3)), 2, "kmeans", 1))
 
 
 # --- gates
@@ -244,18 +291,23 @@ def test_explained_variance_of_perfect_and_useless_states():
     assert gates.explained_variance(np.zeros(40, dtype=int), coordination, ["S", "O", "Cl"])["S"] == 0.0
 
 
+def silhouettes(*values):
+    names = (baselines.TRAINED, baselines.UNTRAINED, baselines.COORDINATION)
+    return [{"representation": n, "silhouette": v} for n, v in zip(names, values, strict=True)]
+
+
 def test_gates_fail_where_they_should():
     good = {"effective_rank": 4.0, "mean_cosine": 0.1, "truncated_neighbours": 0.0}
     good |= {"final_loss": 4.0, "chance_loss": 6.2}
     still = gates.Cleaning(0.05, 0.04, 0.1, 0.02, 0.6)
-    candidate = choice.Candidate(6, 0.6, 0.55, 0.2, 0.95, 0.05)
-    table = gates.collect(candidate, gates.Baselines(0.25, 0.4), good, {"S": 0.8}, still, isolated=0.0)
+    good_one = choice.Candidate("kmeans", 6, 0.6, 0.55, 0.2, 0.95, 0.9, 0.05)
+    table = gates.collect(good_one, silhouettes(0.6, 0.25, 0.4), good, {"S": 0.8}, still, isolated=0.0)
     assert all(row["passed"] for row in table)
     collapsed = good | {"effective_rank": 1.0, "mean_cosine": 0.9, "final_loss": 6.2}
-    poor = choice.Candidate(6, 0.57, 0.3, 0.48, 0.5, 0.001)
+    poor = choice.Candidate("kmeans", 6, 0.57, 0.3, 0.48, 0.5, 0.6, 0.001)
     wild = gates.Cleaning(0.6, 0.3, 0.7, 0.5, 0.0)
     table = gates.collect(
-        poor, gates.Baselines(0.7, float("nan")), collapsed, {"S": 0.1}, wild, isolated=0.03
+        poor, silhouettes(0.57, 0.7, float("nan")), collapsed, {"S": 0.1}, wild, isolated=0.03
     )
     passed = [row["name"] for row in table if row["passed"]]
     assert passed == ["silhouette", "truncated neighbours"]
@@ -274,7 +326,7 @@ def truth():
 @pytest.fixture(scope="module")
 def embedding(truth):
     settings = training.TrainingSettings(
-        "moments", "nt_xent", 0.5, 2, 0.15, 0.1, 0.1, 80, 64, 16, 0.005, 0.2, 1
+        "system", "moments", "nt_xent", 0.5, 2, 1.0, 0.1, 0.1, 80, 64, 16, 0.005, 0.2, 1, 1
     )
     return training.train([truth.environments], settings)[0]
 
@@ -304,6 +356,36 @@ def test_states_are_complete_and_consistent(states):
     assert states.ion_coordination.shape == (40, 4)
     assert states.region_names == ["metal", "electrolyte"]
     assert len(states.projection) == len(states.projection_labels) == 600
+
+
+def test_baselines_are_judged_on_the_same_environments(states):
+    names = [baselines.TRAINED, baselines.UNTRAINED, baselines.COORDINATION, baselines.SOAP]
+    assert [row["representation"] for row in states.baselines] == names
+    for row in states.baselines:
+        assert row["n_states"] == 6
+        assert row["excess"] == pytest.approx(row["silhouette_held_out"] - row["silhouette_null"])
+        assert 0.0 <= row["explained_S"] <= 1.0
+    assert states.baselines[0]["ari_with_states"] > 0.9
+    compared = {gate["name"] for gate in states.gates if gate["name"].startswith("silhouette above")}
+    assert {f"silhouette above {name}" for name in names[1:]} <= compared
+
+
+def test_soap_does_not_change_under_rotation(truth):
+    record = truth.environments
+    rows = (np.array([0, 3]), np.array([1, 2]))
+    turn = synthetic.random_rotations(1, np.random.default_rng(2))[0]
+    turned = dataclasses.replace(record, vectors=(record.vectors.astype(float) @ turn).astype(np.float32))
+    found, again = baselines.soap([record], rows), baselines.soap([turned], rows)
+    np.testing.assert_allclose(found, again, rtol=1e-3, atol=1e-3 * np.abs(found).max())
+    assert np.abs(found[0] - found[1]).max() > 0.01 * np.abs(found).max()
+
+
+def test_choice_is_the_scan_of_the_method_used_and_candidates_are_all(states):
+    assert [row["n_states"] for row in states.choice] == list(range(2, 11))
+    assert {row["method"] for row in states.choice} == {"kmeans"}
+    assert len(states.candidates) == 27
+    assert all(0.0 <= row["seed_ari"] <= 1.0 for row in states.candidates)
+    assert len(states.seed_agreement) == states.n_states
 
 
 def test_z_profile_lies_where_the_ions_are(truth, states):
@@ -371,3 +453,60 @@ def test_replicas_are_gathered_as_further_ions(truth):
     shifted = dataclasses.replace(other, positions=other.positions + np.float32(26.0))
     high = assignment.gather([shifted], 90).heights
     np.testing.assert_allclose(high, other.positions[..., 2] % 26.0, atol=1e-3)
+
+
+# --- other systems, other programs
+
+
+def test_states_of_two_systems_are_matched_by_what_surrounds_an_ion(states):
+    backwards = dataclasses.replace(
+        states,
+        coordination=states.coordination[::-1] + 0.05,
+        names=states.names[::-1],
+        population=states.population[::-1],
+    )
+    rows = matching.matched_rows({"one": states, "two": backwards})
+    other = {row["reference_state"]: row for row in rows if row["system"] == "two"}
+    assert [other[state]["name"] for state in range(6)] == states.names
+    assert all(row["close"] for row in rows)
+    assert {row["reference"] for row in rows} == {"one"}
+
+
+def test_states_without_a_counterpart_are_listed_alone(states):
+    few = dataclasses.replace(
+        states, coordination=states.coordination[:2], names=states.names[:2], population=states.population[:2]
+    )
+    far = dataclasses.replace(states, coordination=states.coordination + 9.0)
+    rows = matching.matched_rows({"few": few, "all": states, "far": far})
+    assert sum(row["system"] == "few" for row in rows) == 2
+    assert not any(row["close"] for row in rows if row["system"] == "far")
+    rows = matching.matched_rows({"all": states, "again": states})
+    assert all(row["distance"] == pytest.approx(0.0) for row in rows)
+
+
+def test_export_opens_in_ase_with_the_state_of_every_ion(tmp_path):
+    import ase.io
+
+    trajectory, _ = synthetic.trajectory(n_ions=4, n_frames=12, seed=3)
+    found = extraction.extract(trajectory, ["Na"], 5.0)
+    labels = (np.arange(48).reshape(4, 12) % 3 - 1).astype(np.int8)
+    known = records_factory.states(np.abs(labels), found)
+    known = dataclasses.replace(known, labels=labels)
+    colours = [(0.5, 0.5, 0.5), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+    path = tmp_path / "states.extxyz"
+    assert export.write_extxyz(known, trajectory, path, colours) == 1
+    frames = ase.io.read(path, ":")
+    assert len(frames) == 12
+    for index, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.arrays["state"][:4], labels[:, index])
+        assert (frame.arrays["state"][4:] == UNASSIGNED).all()
+        expected = [colours[state + 1] for state in labels[:, index]]
+        np.testing.assert_allclose(frame.arrays["color"][:4], expected)
+        assert frame.pbc.all()
+        moved = frame.positions - trajectory.positions[index]
+        np.testing.assert_allclose(
+            moved, np.rint(moved / frame.cell.lengths()) * frame.cell.lengths(), atol=2e-3
+        )
+    other = dataclasses.replace(known, labels=np.zeros((4, 40), dtype=np.int8))
+    with pytest.raises(UserError, match="do not fit the trajectory"):
+        export.write_extxyz(other, trajectory, path, colours)

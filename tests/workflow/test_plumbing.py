@@ -90,6 +90,20 @@ def test_replicas_multiply_only_the_sampling(workflow):
     assert jobs["train_gcl"] == jobs["fit_edmd"] == 1
 
 
+def test_a_shared_encoder_is_trained_once_for_the_systems_that_share_it(workflow):
+    set_keys(workflow, keep("li6ps5cl", "li10gep2s12", "li7la3zr2o12"))
+    assert "train_shared_gcl" not in workflow.jobs()
+    for name in ("li6ps5cl", "li10gep2s12"):
+        set_keys(
+            workflow,
+            lambda config, name=name: config["systems"][name].setdefault("gcl", {}).update(scope="shared"),
+        )
+    jobs = workflow.jobs()
+    assert jobs["train_shared_gcl"] == 1
+    assert jobs["train_gcl"] == 3
+    assert jobs["match_states"] == 1
+
+
 def test_main_job_does_not_train_the_potential(workflow):
     jobs = workflow.jobs()
     assert not {"sample_dataset", "label_frames", "train_potential"} & set(jobs)

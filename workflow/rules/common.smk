@@ -93,14 +93,42 @@ def tell_failure():
     )
 
 
+def sharing():
+    """Return the systems that share an encoder, in order."""
+    return [name for name, cfg in SYSTEMS.items() if cfg["gcl"]["scope"] == "shared"]
+
+
+def shared_gcl():
+    """Return the training settings of the shared encoder; they are the same for all its systems."""
+    return SYSTEMS[sharing()[0]]["gcl"] if sharing() else {}
+
+
+def shared_environments(wildcards):
+    """Return the environments of the systems that share an encoder, by system."""
+    return {
+        name: expand(
+            "<results>/{system}/{replica}/environments/environments.h5",
+            system=name,
+            replica=replicas(name),
+        )
+        for name in sharing()
+    }
+
+
 def final_targets():
     """List the files `rule all` asks for."""
     return [
         "<results>/compare/systems.csv",
+        "<results>/compare/states.csv",
         *expand("<results>/{system}/summary.json", system=SYSTEMS),
         *expand(
             "<results>/{system}/figures/{figure}.png", system=SYSTEMS, figure=FIGURES
         ),
+        *[
+            f"<results>/{system}/{replica}/states/states.extxyz"
+            for system in SYSTEMS
+            for replica in replicas(system)
+        ],
     ]
 
 

@@ -18,6 +18,18 @@ rule assign_states:
             category="States",
             labels={"system": "{system}", "result": "Gates (table)"},
         ),
+        choice=report(
+            "<results>/{system}/states/choice.csv",
+            caption="../report/choice_table.rst",
+            category="States",
+            labels={"system": "{system}", "result": "Number of states (table)"},
+        ),
+        baselines=report(
+            "<results>/{system}/states/baselines.csv",
+            caption="../report/baselines_table.rst",
+            category="States",
+            labels={"system": "{system}", "result": "What learning adds (table)"},
+        ),
     log:
         "<logs>/{system}/assign_states.log",
     benchmark:
@@ -33,3 +45,54 @@ rule assign_states:
         code=code_digest("assign_states.py"),
     script:
         "../../scripts/assign_states.py"
+
+
+rule export_states:
+    input:
+        states="<results>/{system}/states/states.h5",
+        trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
+    output:
+        extxyz="<results>/{system}/{replica}/states/states.extxyz",
+    log:
+        "<logs>/{system}/{replica}/export_states.log",
+    benchmark:
+        "<benchmarks>/{system}/{replica}/export_states.tsv"
+    conda:
+        "../../envs/export_states.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="20m",
+    params:
+        replica=lambda wildcards: replicas(wildcards.system).index(wildcards.replica),
+        stride=lookup(dpath="{system}/environments/stride", within=SYSTEMS),
+        code=code_digest("export_states.py"),
+    script:
+        "../../scripts/export_states.py"
+
+
+rule match_states:
+    input:
+        states=of_systems("<results>/{system}/states/states.h5"),
+    output:
+        table=report(
+            "<results>/compare/states.csv",
+            caption="../report/match_states.rst",
+            category="Comparison",
+            labels={"system": "all", "result": "matched states"},
+        ),
+    log:
+        "<logs>/match_states.log",
+    benchmark:
+        "<benchmarks>/match_states.tsv"
+    conda:
+        "../../envs/match_states.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        systems=lambda wildcards, input: [Path(path).parts[-3] for path in input.states],
+        code=code_digest("match_states.py"),
+    script:
+        "../../scripts/match_states.py"

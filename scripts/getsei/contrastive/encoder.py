@@ -163,7 +163,7 @@ class MomentEncoder(nn.Module):
         Environments to embed at once.
     """
 
-    block = 2048
+    block = 512  # more falls out of the processor's cache
 
     def __init__(self, settings: EncoderSettings) -> None:
         super().__init__()

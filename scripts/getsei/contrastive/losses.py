@@ -1,4 +1,7 @@
-"""Contrastive losses of two sets of projected views, row by row of the same environment."""
+"""Contrastive losses of two sets of projected views, row by row of the same environment.
+
+A batch comes in rounds in which every ion occurs once at most.
+"""
 
 import math
 
@@ -11,47 +14,34 @@ VICREG_WEIGHTS = (25.0, 25.0, 1.0)
 EPSILON = 1e-4
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float, ions: Tensor) -> Tensor:
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Return the normalised temperature-scaled cross entropy.
 
-    T. Chen, S. Kornblith, M. Norouzi, G. Hinton, ICML 2020 (arXiv:2002.05709), eq. 1. Two frames of one ion
-    are no negatives of one another, for they may well be the same environment.
+    T. Chen, S. Kornblith, M. Norouzi, G. Hinton, ICML 2020 (arXiv:2002.05709), eq. 1, within each round.
 
     Parameters
     ----------
-    first, second : (n, d) tensors
-        Projected views.
+    first, second : (rounds, n, d) tensors
+        Projected views; views of different rounds are not compared.
     temperature : float
         Sharpness of the similarity.
-    ions : (n,) int tensor
-        Ion of each row.
 
     Returns
     -------
     scalar tensor
-        Mean over the 2 n views.
+        Mean over all views.
     """
-    n = len(first)
-    views = functional.normalize(torch.cat([first, second]), dim=1)
-    similarity = views @ views.T / temperature
-    positive = (torch.arange(2 * n) + n) % (2 * n)
-    similarity = similarity.masked_fill(_excluded(ions), -torch.inf)
-    return functional.cross_entropy(similarity, positive)
+    rounds, n, _ = first.shape
+    views = functional.normalize(torch.cat([first, second], dim=1), dim=-1)
+    similarity = views @ views.transpose(1, 2) / temperature
+    similarity = similarity.masked_fill(torch.eye(2 * n, dtype=torch.bool), -torch.inf)
+    positive = ((torch.arange(2 * n) + n) % (2 * n)).repeat(rounds)
+    return functional.cross_entropy(similarity.flatten(0, 1), positive)
 
 
-def nt_xent_chance(ions: Tensor) -> float:
-    """Return the loss of an encoder that tells nothing apart: ln(2 n - 1) when all ions differ."""
-    choices = (~_excluded(ions)).sum(1).to(torch.float64)
-    return float(choices.log().mean())
-
-
-def _excluded(ions: Tensor) -> Tensor:
-    n = len(ions)
-    both = torch.cat([ions, ions])
-    excluded = both[:, None] == both[None, :]
-    rows = torch.arange(2 * n)
-    excluded[rows, (rows + n) % (2 * n)] = False
-    return excluded
+def nt_xent_chance(n: int) -> float:
+    """Return the loss of an encoder that tells nothing apart, with n pairs per round."""
+    return math.log(2 * n - 1)
 
 
 def barlow(first: Tensor, second: Tensor) -> Tensor:
@@ -90,13 +80,13 @@ def _off_diagonal_covariance(values: Tensor) -> Tensor:
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / d
 
 
-def chance(loss: str, ions: Tensor) -> float:
-    """Return the loss without any learning where that is known, NaN otherwise."""
-    return nt_xent_chance(ions) if loss == "nt_xent" else math.nan
+def chance(loss: str, n: int) -> float:
+    """Return the loss without any learning, with n pairs per round, where that is known; NaN otherwise."""
+    return nt_xent_chance(n) if loss == "nt_xent" else math.nan
 
 
-def evaluate(loss: str, first: Tensor, second: Tensor, temperature: float, ions: Tensor) -> Tensor:
-    """Return the loss called ``nt_xent``, ``barlow`` or ``vicreg``."""
+def evaluate(loss: str, first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Return the loss called ``nt_xent``, ``barlow`` or ``vicreg`` of (rounds, n, d) projected views."""
     if loss == "nt_xent":
-        return nt_xent(first, second, temperature, ions)
-    return {"barlow": barlow, "vicreg": vicreg}[loss](first, second)
+        return nt_xent(first, second, temperature)
+    return {"barlow": barlow, "vicreg": vicreg}[loss](first.flatten(0, 1), second.flatten(0, 1))

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from getsei import cells
-from getsei.contrastive import training
 from getsei.errors import UserError
 from getsei.records import UNASSIGNED, Embedding, Environments, States
-from getsei.states import chemistry, choice, cleaning, clustering, gates
+from getsei.states import baselines, chemistry, choice, cleaning, clustering, gates, matching
 
 log = logging.getLogger("getsei")
 
-FIT_SAMPLE = 20_000
+FIT_SAMPLE = 10_000
 N_BINS = 60
 ORDER_STEP = 0.1
 """Mean numbers of neighbours closer than this are the same for the order of the states."""
@@ -89,8 +88,13 @@ def assign(embedding: Embedding, replicas: Sequence[Environments], settings: Sta
     data = gather(replicas, len(embedding.vectors))
     drawn = draw(embedding, settings)
     space = clustering.fit_space(embedding.vectors[drawn.fit])
+    compared = embedding.repeat_rows.T if len(embedding.repeats) else embedding.repeat_rows[:0].T
     samples = choice.Samples(
-        *(space(embedding.vectors[part]) for part in (drawn.fit, drawn.score, drawn.held_out))
+        *(
+            space(embedding.vectors[tuple(part)])
+            for part in (drawn.fit, drawn.score, drawn.held_out, compared)
+        ),
+        [clustering.fit_space(vectors)(vectors) for vectors in embedding.repeats],
     )
     chosen = choice.choose(samples, settings.n_states, settings.method, settings.seed)
     log.info("%s", chosen.note)
@@ -98,10 +102,12 @@ def assign(embedding: Embedding, replicas: Sequence[Environments], settings: Sta
     found = by_mobile_neighbours(found, data, replicas[0].mobile)
     cleaned = cleaning.dwell_filter(found, embedding.segments, settings.dwell_frames)
     raw, cleaned = drop_empty(found, cleaned)
-    baselines = measure_baselines(embedding, replicas, data, drawn.score, chosen, settings)
+    compared_with = compare_representations(
+        embedding, replicas, data, drawn, raw, chosen.taken, settings.seed
+    )
     report = gates.collect(
         chosen.taken,
-        baselines,
+        compared_with,
         embedding.diagnostics,
         gates.explained_variance(raw.T.ravel(), _flat(data.coordination), data.elements),
         measure_cleaning(raw, cleaned, embedding.segments),
@@ -113,6 +119,7 @@ def assign(embedding: Embedding, replicas: Sequence[Environments], settings: Sta
     first = replicas[0]
     return States(
         **describe(cleaned, data, first),
+        seed_agreement=agreement_of_seeds(embedding, raw, samples, chosen.taken, settings.seed),
         labels=cleaned,
         raw_labels=raw,
         positions=data.positions,
@@ -128,14 +135,18 @@ def assign(embedding: Embedding, replicas: Sequence[Environments], settings: Sta
         anions=chemistry.anions_among(data.elements),
         shell_cutoffs_A=data.cutoffs,
         gates=report,
-        choice=[candidate.row() for candidate in chosen.candidates],
+        choice=sorted(
+            (c.row() for c in chosen.candidates if c.method == chosen.taken.method),
+            key=lambda r: r["n_states"],
+        ),
+        candidates=[candidate.row() for candidate in chosen.candidates],
+        baselines=compared_with,
         choice_note=chosen.note,
         cell=first.cell,
         frame_interval_ps=embedding.frame_interval_ps,
         dwell_frames=settings.dwell_frames,
         provenance={
             "settings": dataclasses.asdict(settings),
-            "baselines": dataclasses.asdict(baselines),
             "encoder_digest": embedding.encoder_digest,
             "embedding": embedding.provenance,
         },
@@ -280,23 +291,41 @@ def measure_cleaning(raw: np.ndarray, cleaned: np.ndarray, segments: np.ndarray)
     )
 
 
-def measure_baselines(
+def compare_representations(
     embedding: Embedding,
     replicas: Sequence[Environments],
     data: Data,
-    rows: tuple[np.ndarray, np.ndarray],
-    chosen: choice.Choice,
-    settings: StateSettings,
-) -> gates.Baselines:
-    """Cluster the same environments without learning."""
-    frames, ions = rows
-    trained_with = training.TrainingSettings(**embedding.provenance["settings"])
-    untrained = training.embed_untrained(replicas, trained_with, ions, frames)
-    how = (chosen.taken.n_states, settings.method, settings.seed)
-    return gates.Baselines(
-        untrained=clustering.feature_silhouette(clustering.fit_space(untrained)(untrained), *how),
-        coordination=clustering.feature_silhouette(data.coordination[frames, ions], *how),
+    drawn: Drawn,
+    raw: np.ndarray,
+    taken: choice.Candidate,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Cluster the same environments without learning; see `baselines`."""
+    seen, held_out = (
+        baselines.features(embedding, replicas, data.coordination, rows) if len(rows[0]) else {}
+        for rows in (drawn.score, drawn.held_out)
     )
+    sample = baselines.Sample(
+        drawn.score, drawn.held_out, data.coordination[drawn.score], raw.T[drawn.score].astype(np.int64)
+    )
+    return baselines.compare(seen, held_out, sample, data.elements, (taken.method, taken.n_states, seed))
+
+
+def agreement_of_seeds(
+    embedding: Embedding, raw: np.ndarray, samples: choice.Samples, taken: choice.Candidate, seed: int
+) -> np.ndarray:
+    """Return the (n_states,) agreement of each state with those of other seeds, matched; NaN without any."""
+    n_states = int(raw.max()) + 1
+    frames, ions = embedding.repeat_rows.T
+    found = [
+        matching.agreement(
+            raw[ions, frames].astype(np.int64),
+            choice.compared_labels(points, [taken.n_states], taken.method, seed)[0],
+            max(n_states, taken.n_states),
+        )[:n_states]
+        for points in samples.repeats
+    ]
+    return np.mean(found, axis=0) if found else np.full(n_states, np.nan)
 
 
 def describe(labels: np.ndarray, data: Data, first: Environments) -> dict[str, Any]:

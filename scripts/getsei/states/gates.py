@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from getsei.states.choice import MIN_BOOTSTRAP_ARI, MIN_POPULATION, Candidate
+from getsei.states.choice import MIN_BOOTSTRAP_ARI, MIN_POPULATION, MIN_SEED_ARI, Candidate
 
 STUDY_SILHOUETTE = 0.29
 """What the study (arXiv:2603.02284) reports for six states."""
@@ -20,22 +20,6 @@ MIN_COORDINATION_SD = 0.2
 MAX_ISOLATED = 1e-3
 MAX_CHANGE_RATE = 0.2
 MIN_MOVING = 0.01
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Silhouettes of the same environments without learning, clustered alike.
-
-    Attributes
-    ----------
-    untrained : float
-        Of the encoder before its training.
-    coordination : float
-        Of the coordination numbers by element.
-    """
-
-    untrained: float
-    coordination: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ def at_most(name: str, value: float, limit: float, meaning: str) -> dict[str, An
 
 def collect(
     candidate: Candidate,
-    baselines: Baselines,
+    baselines: Sequence[Mapping[str, Any]],
     diagnostics: Mapping[str, float],
     explained: Mapping[str, float],
     cleaning: Cleaning,
@@ -96,8 +80,8 @@ def collect(
     ----------
     candidate : Candidate
         The number of states taken and its silhouettes.
-    baselines : Baselines
-        Silhouettes without learning.
+    baselines : sequence of mappings
+        Rows of the table of representations; the first is the trained encoder.
     diagnostics : mapping
         What the training found about its embedding.
     explained : mapping
@@ -137,6 +121,7 @@ def collect(
             MIN_BOOTSTRAP_ARI,
             "below the limit the states change when other environments are drawn",
         ),
+        *_seeds(candidate),
         at_least(
             "smallest population",
             candidate.smallest_population,
@@ -176,7 +161,7 @@ def collect(
     ]
 
 
-def _separation(candidate: Candidate, baselines: Baselines) -> list[dict[str, Any]]:
+def _separation(candidate: Candidate, baselines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     value = candidate.silhouette
     rows = [
         at_least(
@@ -202,14 +187,25 @@ def _separation(candidate: Candidate, baselines: Baselines) -> list[dict[str, An
                 "below the limit the states do not carry over to ions the encoder has not seen",
             )
         )
-    for name, baseline in (
-        ("silhouette above untrained encoder", baselines.untrained),
-        ("silhouette above coordination numbers", baselines.coordination),
-    ):
-        if np.isfinite(baseline):
-            meaning = f"the baseline alone reaches {baseline:.2f}; below zero, learning adds no separation"
-            rows.append(at_least(name, value - baseline, 0.0, meaning))
+    for other in baselines[1:]:
+        if np.isfinite(other["silhouette"]):
+            meaning = f"they alone reach {other['silhouette']:.2f}; below zero, learning adds no separation"
+            name = f"silhouette above {other['representation']}"
+            rows.append(at_least(name, baselines[0]["silhouette"] - other["silhouette"], 0.0, meaning))
     return rows
+
+
+def _seeds(candidate: Candidate) -> list[dict[str, Any]]:
+    if np.isnan(candidate.seed_ari):
+        return []
+    return [
+        at_least(
+            "seed-to-seed ARI",
+            candidate.seed_ari,
+            MIN_SEED_ARI,
+            "below the limit the states change when the encoder is trained from another seed",
+        )
+    ]
 
 
 def _embedding(diagnostics: Mapping[str, float]) -> list[dict[str, Any]]:

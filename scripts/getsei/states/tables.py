@@ -50,6 +50,7 @@ def state_rows(states: States, seed: int = 1) -> list[dict[str, Any]]:
                 "population_high": float(high[state]),
                 "mobile_density_per_nm3": float(states.density[state]),
                 "most_frequent_z_A": float(middle[int(np.argmax(profile))]),
+                "seed_agreement": float(states.seed_agreement[state]),
             }
         )
         for column, element in enumerate(states.elements):

@@ -1,0 +1,16 @@
+"""Train one encoder on the environments of all systems that share it."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+from getsei import records
+from getsei.contrastive import embedding, training
+
+with job.logged(snakemake) as log:
+    systems = [
+        [records.Environments.load(path) for path in getattr(snakemake.input, name)]
+        for name in snakemake.params.systems
+    ]
+    settings = training.TrainingSettings(**snakemake.params.cfg)
+    embedding.save(training.train_encoders(systems, settings), snakemake.output.encoder)
