@@ -48,7 +48,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     -------
     dict
         System name to settings: the schema's defaults, overridden by `defaults`, overridden by the
-        system's own entry.
+        system's own entry. Only the systems that `run` names, if it is there.
 
     Raises
     ------
@@ -60,7 +60,12 @@ def resolve(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     _check(config, schema)
     base = default_settings(schema)
     shared = _merged(base, config.get("defaults") or {})
-    systems = {name: _merged(shared, entry or {}) for name, entry in config["systems"].items()}
+    chosen = config.get("run") or list(config["systems"])
+    unknown = [name for name in chosen if name not in config["systems"]]
+    if unknown:
+        known = ", ".join(config["systems"])
+        raise UserError(f"run: there is no system {', '.join(unknown)}; there are {known}")
+    systems = {name: _merged(shared, config["systems"][name] or {}) for name in chosen}
     problems = [problem for name, system in systems.items() for problem in _contradictions(name, system)]
     problems += _unlike_sharers(systems)
     if problems:
@@ -312,7 +317,7 @@ def document(schema: Mapping[str, Any]) -> str:
         ]
         lines += _table(_flattened(training, schema))
     lines += ["## Keys beside `defaults` and `systems`", ""]
-    lines += _table({"finished_only": schema["properties"]["finished_only"]})
+    lines += _table({key: schema["properties"][key] for key in ("run", "finished_only")})
     lines += ["## `pathvars`", "", schema["properties"]["pathvars"]["description"], ""]
     lines += _table(schema["properties"]["pathvars"]["properties"])
     return "\n".join(lines).rstrip() + "\n"

@@ -139,3 +139,25 @@ def test_systems_that_share_an_encoder_agree_on_its_training(config):
         settings.resolve(config)
     assert "systems.li7la3zr2o12.gcl.steps: 300, but li6ps5cl has 400" in str(caught.value)
     assert "systems.li7la3zr2o12.environments.cutoff_A" in str(caught.value)
+
+
+def test_run_chooses_among_the_systems(config):
+    config["run"] = ["li10gep2s12"]
+    assert list(settings.resolve(config)) == ["li10gep2s12"]
+    config["run"] = ["li3n"]
+    with pytest.raises(UserError, match=r"run: there is no system li3n; there are li6ps5cl, "):
+        settings.resolve(config)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config/examples").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_example_is_valid_with_the_default_and_the_quick_protocol(config, path):
+    example = yaml.safe_load(path.read_text())
+    quick = yaml.safe_load((ROOT / "config/quick.yaml").read_text())
+    for protocol in ({}, quick):
+        whole = {**config, **example, "systems": {**config["systems"], **example["systems"]}}
+        whole["defaults"] = settings._merged(config["defaults"], protocol.get("defaults", {}))
+        assert list(settings.resolve(whole)) == example["run"]
+    assert example["pathvars"]["results"] == f"results/examples/{path.stem}"
+    assert f"--configfile config/examples/{path.name}\n" in path.read_text()

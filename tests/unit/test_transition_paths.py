@@ -266,3 +266,11 @@ def test_flux_that_the_passages_contradict_is_not_supported():
     assert found.estimates["total_flux"]["value"] is None
     assert found.estimates["pathway_diversity"]["value"] is None
     assert any(row["name"].startswith("passages seen") and not row["passed"] for row in found.checks)
+
+
+def test_the_state_deepest_in_a_named_region(states):
+    expected = endpoints.electrolyte_like(states).states
+    assert endpoints.choose(states, "region:electrolyte", "tpt.target").states == expected
+    assert endpoints.choose(states, "region:metal", "tpt.source").states == (0,)
+    with pytest.raises(UserError, match=r"tpt.source: there is no region 'moon'; the cell has"):
+        endpoints.choose(states, "region:moon", "tpt.source")

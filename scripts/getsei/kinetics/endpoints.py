@@ -9,6 +9,8 @@ from getsei.records import States
 
 METAL_LIKE = "metal-like"
 ELECTROLYTE_LIKE = "electrolyte-like"
+REGION = "region:"
+"""Prefix of the rule that takes the state which lies deepest in a region, as in ``region:counterpart``."""
 MAX_ANIONS = 0.5
 """Anions in the first shell below which an ion has none."""
 MIN_POPULATION = 0.01
@@ -42,7 +44,7 @@ def choose(states: States, wanted: str | list[str | int], key: str) -> Endpoint:
     ----------
     states : States
     wanted : str or list
-        `metal-like`, `electrolyte-like`, or names or indices of states.
+        `metal-like`, `electrolyte-like`, `region:` and the name of a region, or names or indices of states.
     key : str
         The setting, for messages.
 
@@ -55,6 +57,8 @@ def choose(states: States, wanted: str | list[str | int], key: str) -> Endpoint:
         return metal_like(states)
     if wanted == ELECTROLYTE_LIKE:
         return electrolyte_like(states)
+    if isinstance(wanted, str) and wanted.startswith(REGION):
+        return in_region(states, wanted.removeprefix(REGION), key)
     chosen = tuple(dict.fromkeys(_index(states, item, key) for item in _listed(wanted)))
     if not chosen:
         raise UserError(f"{key}: the list of states is empty; {_allowed(states)}")
@@ -71,7 +75,7 @@ def _listed(wanted: str | list[str | int]) -> list[str | int]:
 
 def _allowed(states: States) -> str:
     names = ", ".join(f"{name!r}" for name in states.names)
-    return f"use {METAL_LIKE}, {ELECTROLYTE_LIKE}, or a list of states among {names}"
+    return f"use {METAL_LIKE}, {ELECTROLYTE_LIKE}, {REGION}NAME, or a list of states among {names}"
 
 
 def _index(states: States, item: str | int, key: str) -> int:
@@ -116,8 +120,8 @@ def metal_like(states: States) -> Endpoint:
     return Endpoint((best,), f"{rule} ({numbers})")
 
 
-def shares_inside(states: States) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of each state's environments in the electrolyte region and in its central half.
+def shares_inside(states: States, region: str = "electrolyte") -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of each state's environments in a region and in its central half.
 
     Bins of the z-profile count in proportion to their overlap with the region; regions of several pieces
     are added up. NaN for empty states.
@@ -129,7 +133,7 @@ def shares_inside(states: States) -> tuple[np.ndarray, np.ndarray]:
     low, high = states.z_edges[:-1], states.z_edges[1:]
     inside, core = np.zeros(len(low)), np.zeros(len(low))
     for (bottom, top), name in zip(states.regions, states.region_names, strict=True):
-        if "electrolyte" in name.lower():
+        if region in name.lower():
             quarter = (top - bottom) / 4.0
             inside += np.clip(np.minimum(high, top) - np.maximum(low, bottom), 0.0, None)
             core += np.clip(np.minimum(high, top - quarter) - np.maximum(low, bottom + quarter), 0.0, None)
@@ -140,6 +144,32 @@ def shares_inside(states: States) -> tuple[np.ndarray, np.ndarray]:
         states.z_profile @ (inside / (high - low)) / total,
         states.z_profile @ (core / (high - low)) / total,
     )
+
+
+def in_region(states: States, region: str, key: str) -> Endpoint:
+    """Return the populated state with the largest share of its environments in the middle of a region.
+
+    At least half of its environments must lie in the region.
+
+    Raises
+    ------
+    UserError
+        If the cell has no such region.
+    """
+    known = [name.lower() for name in states.region_names]
+    if region.lower() not in known:
+        raise UserError(f"{key}: there is no region {region!r}; the cell has {', '.join(known) or 'none'}")
+    inside, core = shares_inside(states, region.lower())
+    rule = (
+        f"{REGION}{region}: more than {MIN_POPULATION:.0%} of the environments, at least {MIN_INSIDE:.0%} of its "
+        "own in the region as built; of those, the largest share in the central half of it"
+    )
+    found = np.flatnonzero((states.population > MIN_POPULATION) & (inside >= MIN_INSIDE))
+    if not len(found):
+        return Endpoint((), rule, f"no populated state has {MIN_INSIDE:.0%} of its environments in {region}")
+    best = int(found[np.argmax(core[found])])
+    numbers = f"{states.names[best]}, {inside[best]:.0%} inside, {core[best]:.0%} in the central half"
+    return Endpoint((best,), f"{rule} ({numbers})")
 
 
 def electrolyte_like(states: States) -> Endpoint:
