@@ -161,8 +161,8 @@ def in_region(states: States, region: str, key: str) -> Endpoint:
         raise UserError(f"{key}: there is no region {region!r}; the cell has {', '.join(known) or 'none'}")
     inside, core = shares_inside(states, region.lower())
     rule = (
-        f"{REGION}{region}: more than {MIN_POPULATION:.0%} of the environments, at least {MIN_INSIDE:.0%} of its "
-        "own in the region as built; of those, the largest share in the central half of it"
+        f"{REGION}{region}: more than {MIN_POPULATION:.0%} of the environments, at least {MIN_INSIDE:.0%} of "
+        "its own in the region as built; of those, the largest share in the central half of it"
     )
     found = np.flatnonzero((states.population > MIN_POPULATION) & (inside >= MIN_INSIDE))
     if not len(found):
