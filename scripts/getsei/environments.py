@@ -146,6 +146,7 @@ def extract(
         elements=sorted(set(species.tolist())),
         thermal_amplitudes_A=thermal_amplitudes(trajectory, stage),
         provenance={"trajectory": trajectory.provenance, "stage": stage, "stride": stride},
+        ions=[str(symbol) for symbol in species[atoms]] if len(mobile) > 1 else [],
     )
 
 

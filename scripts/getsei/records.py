@@ -237,6 +237,8 @@ class Environments(Record):
     elements: list[str]
     thermal_amplitudes_A: dict[str, float]
     provenance: dict[str, Any]
+    ions: list[str] = field(default_factory=list)
+    """Symbol of each ion where several elements are mobile; empty where one is."""
 
     @property
     def n_ions(self) -> int:

@@ -48,7 +48,9 @@ def resolve(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     -------
     dict
         System name to settings: the schema's defaults, overridden by `defaults`, overridden by the
-        system's own entry. Only the systems that `run` names, if it is there.
+        system's own entry. Only the systems that `run` names, if it is there. A system with several mobile
+        elements is followed by one for each of them, `name_li`, whose key `sampled_by` names the system
+        whose trajectories it analyses.
 
     Raises
     ------
@@ -66,11 +68,26 @@ def resolve(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         known = ", ".join(config["systems"])
         raise UserError(f"run: there is no system {', '.join(unknown)}; there are {known}")
     systems = {name: _merged(shared, config["systems"][name] or {}) for name in chosen}
+    systems |= _by_ion(systems)
     problems = [problem for name, system in systems.items() for problem in _contradictions(name, system)]
     problems += _unlike_sharers(systems)
     if problems:
         raise UserError("the configuration contradicts itself:\n" + "\n".join(f"  {p}" for p in problems))
     return systems
+
+
+def _by_ion(systems: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a system for each mobile element of those that have several: the same run, one kind of ion."""
+    found = {}
+    for name, system in systems.items():
+        for ion in system["mobile"] if len(system["mobile"]) > 1 else []:
+            single = f"{name}_{ion.lower()}"
+            if single in systems:
+                raise UserError(
+                    f"systems.{single}: the analysis of {ion} in {name} has this name too; rename one"
+                )
+            found[single] = {**copy.deepcopy(system), "mobile": [ion], "sampled_by": name}
+    return found
 
 
 def default_settings(schema: Mapping[str, Any]) -> dict[str, Any]:

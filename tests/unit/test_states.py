@@ -102,7 +102,7 @@ def test_rates_of_change_and_return():
 
 def test_shell_cutoffs_come_from_the_run_where_it_shows_a_minimum():
     record = synthetic.environments(20, 40, seed=1).environments
-    cutoffs = chemistry.shell_cutoffs([record], "Li", ELEMENTS)
+    cutoffs = chemistry.shell_cutoffs([record], ["Li"], ELEMENTS)
     assert list(cutoffs) == ["Li-Li", "Li-Cl", "Li-P", "Li-S"]
     assert 2.9 < cutoffs["Li-S"] < 3.6  # between the shells at 2.5 and 4.2 Å
     assert 2.8 < cutoffs["Li-P"] < 3.3  # between 2.5 and 3.6 Å

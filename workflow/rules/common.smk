@@ -61,6 +61,15 @@ def replicas(system):
     return [f"r{number}" for number in range(1, SYSTEMS[system]["replicas"] + 1)]
 
 
+def sampled(pattern):
+    """Return an input function for a file of the run, which analyses of single ions share."""
+    return lambda wildcards: expand(
+        pattern,
+        system=SYSTEMS[wildcards.system].get("sampled_by", wildcards.system),
+        replica=wildcards.get("replica") or replicas(wildcards.system),
+    )
+
+
 def of_replicas(pattern):
     """Return an input function that expands `pattern` over the replicas of a system."""
     return lambda wildcards: expand(

@@ -1,8 +1,6 @@
 rule summarise_system:
     input:
-        trajectories=of_replicas(
-            "<results>/{system}/{replica}/trajectory/trajectory.h5"
-        ),
+        trajectories=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
         environments=of_replicas(
             "<results>/{system}/{replica}/environments/environments.h5"
         ),

@@ -1,6 +1,6 @@
 rule extract_environments:
     input:
-        trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
+        trajectory=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
         report=regions_report,
     output:
         environments="<results>/{system}/{replica}/environments/environments.h5",

@@ -1,8 +1,6 @@
 rule plot_dynamics:
     input:
-        trajectories=of_replicas(
-            "<results>/{system}/{replica}/trajectory/trajectory.h5"
-        ),
+        trajectories=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
     output:
         png=report(
             "<results>/{system}/figures/dynamics.png",

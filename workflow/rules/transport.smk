@@ -1,8 +1,6 @@
 rule measure_interphase:
     input:
-        trajectories=of_replicas(
-            "<results>/{system}/{replica}/trajectory/trajectory.h5"
-        ),
+        trajectories=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
         environments=of_replicas(
             "<results>/{system}/{replica}/environments/environments.h5"
         ),
@@ -36,9 +34,7 @@ rule measure_transport:
         states="<results>/{system}/states/states.h5",
         koopman="<results>/{system}/kinetics/koopman.h5",
         interphase="<results>/{system}/interphase/interphase.h5",
-        trajectories=of_replicas(
-            "<results>/{system}/{replica}/trajectory/trajectory.h5"
-        ),
+        trajectories=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
         environments=of_replicas(
             "<results>/{system}/{replica}/environments/environments.h5"
         ),

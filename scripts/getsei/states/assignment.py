@@ -169,7 +169,7 @@ def gather(replicas: Sequence[Environments], n_frames: int) -> Data:
     mobile = list(replicas[0].mobile)
     others = {element for replica in replicas for element in replica.elements} - set(mobile)
     elements = [*mobile, *sorted(others)]
-    cutoffs = chemistry.shell_cutoffs(replicas, mobile[0], elements)
+    cutoffs = chemistry.shell_cutoffs(replicas, mobile, elements)
     parts = [
         chemistry.surroundings(replica, elements, list(cutoffs.values()), mobile) for replica in replicas
     ]

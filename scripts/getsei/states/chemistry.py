@@ -18,10 +18,13 @@ BOND_CUTOFFS_A = {
     ("Li", "P"): 3.2,
     ("Li", "Ge"): 3.2,
     ("Li", "Li"): 3.6,
+    ("Na", "P"): 3.3,
+    ("Na", "Na"): 4.4,
 }
 """First shells where a run shows no clear minimum: from radial distribution functions of Li6PS5Cl at 500 K
 (trajectory of 10.1021/acs.chemmater.0c03738) and bond lengths in Li2O, Li3P and Li15Ge4. Li-P at 3.2 Å tells
-the phosphide (2.5 Å) from phosphorus behind the sulfur of a thiophosphate (3.1-3.6 Å)."""
+the phosphide (2.5 Å) from phosphorus behind the sulfur of a thiophosphate (3.1-3.6 Å), and so does Na-P
+at 3.3 Å (2.9 Å in Na3P, 3.5 Å and more in Na3PS4). Na-Na is Li-Li scaled by the lattice constants."""
 
 BOND_STRETCH = 1.3
 """Cutoff over sum of covalent radii (B. Cordero et al., Dalton Trans. 2008, 2832) for all other pairs."""
@@ -68,10 +71,23 @@ def fallback_cutoff(mobile: str, element: str) -> float:
     return float(BOND_STRETCH * radii)
 
 
+def centres(replica: Environments, mobile: Sequence[str]) -> np.ndarray:
+    """Return the (n_ions,) index among the mobile elements of each ion."""
+    return np.array([list(mobile).index(ion) for ion in replica.ions or [mobile[0]] * replica.n_ions])
+
+
 def distance_histograms(
-    replicas: Sequence[Environments], elements: Sequence[str]
+    replicas: Sequence[Environments], elements: Sequence[str], centre: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count neighbours by element and distance.
+
+    Parameters
+    ----------
+    replicas : sequence of Environments
+    elements : sequence of str
+        Symbols of the neighbours.
+    centre : str, optional
+        Only around ions of this element.
 
     Returns
     -------
@@ -83,15 +99,22 @@ def distance_histograms(
     edges = np.arange(0.0, replicas[0].cutoff_A + 1e-9, BIN_A)
     counts = np.zeros((len(elements), len(edges) - 1))
     for replica in replicas:
+        wanted = np.array([ion == centre for ion in replica.ions]) if centre and replica.ions else None
         for rows in _blocks(len(replica.species)):
             distances = np.linalg.norm(replica.vectors[rows].astype(np.float32), axis=1)
             kinds = replica.species[rows]
+            if wanted is not None:
+                of = np.searchsorted(replica.offsets, np.arange(rows.start, rows.stop), side="right") - 1
+                around = wanted[of % replica.n_ions]
+                distances, kinds = distances[around], kinds[around]
             for index, element in enumerate(elements):
                 counts[index] += np.histogram(distances[kinds == atomic_numbers[element]], edges)[0]
     return edges, counts
 
 
-def shell_cutoffs(replicas: Sequence[Environments], mobile: str, elements: Sequence[str]) -> dict[str, float]:
+def shell_cutoffs(
+    replicas: Sequence[Environments], mobile: Sequence[str], elements: Sequence[str]
+) -> dict[str, float]:
     """Return the radius (Å) of the first shell of each element around the mobile ions.
 
     The first minimum of the run's own radial distribution, where there is a clear one near the expected
@@ -101,24 +124,25 @@ def shell_cutoffs(replicas: Sequence[Environments], mobile: str, elements: Seque
     ----------
     replicas : sequence of Environments
         The environments.
-    mobile : str
-        Symbol of the mobile ion.
+    mobile : sequence of str
+        Symbols of the mobile ions; each has its own shells.
     elements : sequence of str
         Symbols of the neighbours.
 
     Returns
     -------
     dict
-        ``Li-S`` and the like to Å.
+        ``Li-S`` and the like to Å, ion by ion.
     """
-    edges, counts = distance_histograms(replicas, elements)
-    centres = 0.5 * (edges[1:] + edges[:-1])
     found = {}
-    for element, histogram in zip(elements, counts, strict=True):
-        expected = min(fallback_cutoff(mobile, element), replicas[0].cutoff_A)
-        radial = np.convolve(histogram / centres**2, [0.25, 0.5, 0.25], mode="same")
-        minimum = first_minimum(centres, radial, expected + WINDOW_A[0], expected + WINDOW_A[1])
-        found[f"{mobile}-{element}"] = round(expected if minimum is None else minimum, 3)
+    for ion in mobile:
+        edges, counts = distance_histograms(replicas, elements, ion)
+        middles = 0.5 * (edges[1:] + edges[:-1])
+        for element, histogram in zip(elements, counts, strict=True):
+            expected = min(fallback_cutoff(ion, element), replicas[0].cutoff_A)
+            radial = np.convolve(histogram / middles**2, [0.25, 0.5, 0.25], mode="same")
+            minimum = first_minimum(middles, radial, expected + WINDOW_A[0], expected + WINDOW_A[1])
+            found[f"{ion}-{element}"] = round(expected if minimum is None else minimum, 3)
     return found
 
 
@@ -152,14 +176,16 @@ def surroundings(
     elements : sequence of str
         Symbols to count.
     cutoffs : sequence of float
-        Radius of the first shell of each in Å.
+        Radius of the first shell of each in Å, first around the first mobile element, then around the next.
     mobile : sequence of str
         Symbols of the ions that make the density.
     """
+    centre = centres(replica, mobile)
     n_environments = len(replica.offsets) - 1
     column = np.full(256, len(elements), dtype=np.int64)
     column[[atomic_numbers[element] for element in elements]] = np.arange(len(elements))
-    limit = np.append(np.asarray(cutoffs, dtype=np.float32), 0.0)
+    limit = np.zeros((len(mobile), len(elements) + 1), dtype=np.float32)
+    limit[:, :-1] = np.reshape(cutoffs, (len(mobile), len(elements)))
     is_mobile = np.zeros(256, dtype=bool)
     is_mobile[[atomic_numbers[symbol] for symbol in mobile]] = True
     coordination = np.empty((n_environments, len(elements)), dtype=np.uint8)
@@ -170,7 +196,7 @@ def surroundings(
         distances = np.linalg.norm(replica.vectors[first:last].astype(np.float32), axis=1)
         size = rows.stop - rows.start
         owner = np.repeat(np.arange(size), np.diff(replica.offsets[rows.start : rows.stop + 1]))
-        kept = distances < limit[column[kinds]]
+        kept = distances < limit[centre[(rows.start + owner) % replica.n_ions], column[kinds]]
         flat = owner[kept] * len(elements) + column[kinds[kept]]
         counts = np.bincount(flat, minlength=size * len(elements))
         coordination[rows] = counts.reshape(size, len(elements))
@@ -229,7 +255,7 @@ def name_states(
             anion_name = _name(
                 dict(zip(anions, coordination[state, columns], strict=True)), n_mobile[state], decimals
             )
-            names[state] = f"{anion_name} {mobile[0]}{n_mobile[state]:.1f}"
+            names[state] = f"{anion_name} {'/'.join(mobile)}{n_mobile[state]:.1f}"
     return [
         f"{name} #{names[:state].count(name) + 1}" if names.count(name) > 1 else name
         for state, name in enumerate(names)
@@ -249,7 +275,7 @@ def _name(anions: dict[str, float], n_mobile: float, decimals: int) -> str:
 
 def _rich(number: float, mean: float, n_anions: float, mobile: Sequence[str]) -> str:
     rich = n_anions >= METAL_MAX_ANIONS and number > RICH * mean
-    return f" {mobile[0]}-rich" if rich else ""
+    return f" {'/'.join(mobile)}-rich" if rich else ""
 
 
 def z_profile(labels: np.ndarray, heights: np.ndarray, edges: np.ndarray, n_states: int) -> np.ndarray:
