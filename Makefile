@@ -52,6 +52,9 @@ report: setup
 	snakemake
 	snakemake --report report.html
 
+new: setup
+	@PYTHONPATH=scripts $(BIN)/python -m getsei.proposal "$(SYSTEM)" "$(CIF)" "$(METAL)"
+
 potential: setup
 	snakemake potential
 

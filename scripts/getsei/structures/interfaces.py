@@ -104,15 +104,15 @@ def build(
     plane = surfaces.lattice_plane(electrolyte, tuple(miller))
     layers = _layers(electrolyte_thickness_A, plane.spacing, "electrolyte", electrolyte.name)
     scale = metal_lattice_A / metal.parameters[0]
-    facets = [surfaces.lattice_plane(metal, tuple(index)) for index in _facets(metal, metal_miller)]
+    planes = [surfaces.lattice_plane(metal, tuple(index)) for index in facets(metal, metal_miller)]
     matched = matching.match(
-        _planar(plane, electrolyte.cell),
-        [_planar(facet, metal.cell * scale) for facet in facets],
+        planar(plane, electrolyte.cell),
+        [planar(facet, metal.cell * scale) for facet in planes],
         min_width_A,
         max_strain,
-        [f"{metal.name} {_bracket(facet.miller)}" for facet in facets],
+        [f"{metal.name} {_bracket(facet.miller)}" for facet in planes],
     )
-    facet = facets[matched.facet]
+    facet = planes[matched.facet]
 
     transform = _transform(plane.basis, matched.electrolyte, layers)
     ordered = ordering.order(
@@ -207,7 +207,7 @@ def ordering_report(ordered: ordering.Ordering) -> dict[str, Any]:
     }
 
 
-def _facets(metal: Crystal, chosen: Sequence[int] | None) -> Sequence[Sequence[int]]:
+def facets(metal: Crystal, chosen: Sequence[int] | None) -> Sequence[Sequence[int]]:
     """Return the Miller indices to try for the other side."""
     if chosen is not None:
         return [chosen]
@@ -228,7 +228,8 @@ def _bracket(miller: tuple[int, int, int]) -> str:
     return "(" + " ".join(str(index) for index in miller) + ")"
 
 
-def _planar(plane: surfaces.Plane, cell: np.ndarray) -> np.ndarray:
+def planar(plane: surfaces.Plane, cell: np.ndarray) -> np.ndarray:
+    """Return the planar lattice (2, 2) in Å of a plane of a crystal with this cell (3, 3)."""
     vectors = plane.basis @ cell
     return (vectors @ surfaces.lay_flat(vectors))[:2, :2]
 
