@@ -208,7 +208,7 @@ def propose(name: str, file: str, metal_name: str | None = None) -> str:
     known = set(sources.stated_elements(str(ROOT / EMBEDDED)) or ())
     embedded = elements <= known
     lines = [
-        f"# {crystal.formula}{f' | {metal.name}' if metal else ', alone'}, proposed by `make new` from {file}.",
+        f"# {crystal.formula}{' | ' + metal.name if metal else ', alone'}: proposed by `make new` from {file}.",
         "# config/README.md describes every key; what is not said here is taken from config/config.yaml.",
         f"#   snakemake --configfile config/{name}.yaml                      the run",
         f"#   snakemake --configfile config/{name}.yaml config/quick.yaml    a first look",
@@ -277,7 +277,7 @@ def _interface_lines(crystal: Crystal, metal: Crystal, ion: Ion, *, embedded: bo
         "      # Smallest matches of the low-index planes; strain is put on the metal.",
         *(f"      #   {line}" for line in table(found).splitlines()),
         f"      miller: [{', '.join(map(str, chosen.miller))}]",
-        f"      max_strain: {np.ceil(100 * chosen.strain + 2) / 100:.2f} # the potential's own metal may add some",
+        f"      max_strain: {np.ceil(100 * chosen.strain + 2) / 100:.2f} # the potential's metal may add some",
         "      termination: 0 # cuts the fewest bonds; interface/report.json lists the others",
         f"      electrolyte_thickness_A: {thickness[0]}",
         f"      metal_thickness_A: {thickness[1]}",

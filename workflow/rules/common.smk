@@ -19,6 +19,8 @@ def resolved_systems():
     try:
         systems = settings.resolve(config)
         for name, system in systems.items():
+            if settings.is_own(system):
+                continue
             chosen = [
                 system["interface"].get(key, "") for key in ("electrolyte", "metal")
             ]
@@ -192,5 +194,6 @@ def own_files(wildcards):
 
 def regions_report(wildcards):
     """Return the file that holds the regions of the cell along z."""
-    stage = "trajectory" if wildcards.system in OWN else "interface"
-    return f"<results>/{wildcards.system}/{wildcards.replica}/{stage}/report.json"
+    system = SYSTEMS[wildcards.system].get("sampled_by", wildcards.system)
+    stage = "trajectory" if system in OWN else "interface"
+    return f"<results>/{system}/{wildcards.replica}/{stage}/report.json"
