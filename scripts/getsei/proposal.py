@@ -208,14 +208,14 @@ def propose(name: str, file: str, metal_name: str | None = None) -> str:
     known = set(sources.stated_elements(str(ROOT / EMBEDDED)) or ())
     embedded = elements <= known
     lines = [
-        f"# {crystal.formula}{' | ' + metal.name if metal else ', alone'}: proposed by `make new` from {file}.",
+        f"# {crystal.formula}{' | ' + metal.name if metal else ', alone'}: proposed from {file}.",
         "# config/README.md describes every key; what is not said here is taken from config/config.yaml.",
         f"#   snakemake --configfile config/{name}.yaml                      the run",
         f"#   snakemake --configfile config/{name}.yaml config/quick.yaml    a first look",
         f"run: [{name}]",
         "systems:",
         f"  {name}:",
-        f"    mobile: [{mobile[0]}]",
+        f"    mobile: [{', '.join(dict.fromkeys([mobile[0], *_plated(metal)]))}]",
     ]
     if embedded:
         lines += [
@@ -257,6 +257,11 @@ def propose(name: str, file: str, metal_name: str | None = None) -> str:
     return text
 
 
+def _plated(metal: Crystal | None) -> list[str]:
+    """Return the ions on record that a metal consists of."""
+    return [ion for ion in IONS if metal is not None and ion in metal.counts]
+
+
 def _interface_lines(crystal: Crystal, metal: Crystal, ion: Ion, *, embedded: bool) -> list[str]:
     default = settings.default_settings(settings.load_schema())["interface"]
     thickness = (
@@ -264,7 +269,7 @@ def _interface_lines(crystal: Crystal, metal: Crystal, ion: Ion, *, embedded: bo
         if embedded
         else (SLOW_THICKNESS_A, SLOW_THICKNESS_A)
     )
-    width = default["min_width_A"] if embedded else min(default["min_width_A"], 6.0)
+    width = default["min_width_A"]
     found = options(crystal, metal, thickness, width)
     if not found:
         raise UserError(
@@ -272,12 +277,13 @@ def _interface_lines(crystal: Crystal, metal: Crystal, ion: Ion, *, embedded: bo
             "the entry by hand with another metal, a larger max_strain or min_width_A"
         )
     chosen = choose(found)
+    allowed = float(np.ceil(100 * chosen.strain + 2) / 100)
     return [
         f"      metal: {metal.name}",
         "      # Smallest matches of the low-index planes; strain is put on the metal.",
         *(f"      #   {line}" for line in table(found).splitlines()),
         f"      miller: [{', '.join(map(str, chosen.miller))}]",
-        f"      max_strain: {np.ceil(100 * chosen.strain + 2) / 100:.2f} # the potential's metal may add some",
+        f"      max_strain: {allowed:.2f} # above the strain found: the metal of the potential differs",
         "      termination: 0 # cuts the fewest bonds; interface/report.json lists the others",
         f"      electrolyte_thickness_A: {thickness[0]}",
         f"      metal_thickness_A: {thickness[1]}",
