@@ -7,7 +7,7 @@ job.prepare(snakemake)
 from pathlib import Path
 
 from getsei import comparison, progress, ranking
-from getsei.figures import compare, style
+from getsei.figures import compare, compare_panels, style
 
 with job.logged(snakemake) as log:
     output, logs = snakemake.output, Path(snakemake.log[0]).parent
@@ -21,5 +21,7 @@ with job.logged(snakemake) as log:
     text = ranking.terminal(summaries, str(Path(output.table).parents[1]))
     Path(output.headlines).write_text(text, encoding="utf-8")
     style.save(compare.figure(summaries), output.png, output.svg)
+    for panel, svg in zip(output.panels_png, output.panels_svg, strict=True):
+        style.save(compare_panels.draw(Path(panel).stem, summaries), panel, svg)
     for verdict in comparison.judge(finished):
         log.info("%s, %s: %s", verdict.claim, verdict.system, verdict.verdict)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import records_factory as factory
-from getsei import summary, transport
-from getsei.figures import compare, dynamics, kinetics, pathways, states, style
+from getsei import captions, interphase, progress, summary, transport
+from getsei.figures import compare, compare_panels, dynamics, kinetics, panels, pathways, states, style
 from getsei.figures import transport as transport_figure
 
 LONG = "a name of a state that goes on and on, Li-rich S3.5Cl1.5-coordinated, near the metal"
@@ -96,6 +96,62 @@ def test_figure_fits_its_page_and_has_units(name, system, measured, summarised):
         assert "n = " in texts(figure) or "n = " in str(
             [t.get_text() for a in figure.axes if a.get_legend() for t in a.get_legend().get_texts()]
         )
+
+
+@pytest.fixture(scope="module")
+def found(system, measured):
+    return panels.Records(
+        system["trajectory"],
+        system["states"],
+        system["koopman"],
+        system["flux"],
+        measured,
+        system["interphase"],
+    )
+
+
+@pytest.mark.parametrize("name", captions.PANELS)
+def test_panel_fits_one_column_in_letters_one_can_read(name, found):
+    figure = panels.draw(name, found)
+    assert figure.get_figwidth() == style.ONE_COLUMN_IN
+    assert outside(figure) == []
+    sizes = [t.get_fontsize() for axes in figure.axes for t in axes.texts if t.get_text().strip()]
+    assert min(sizes, default=6) >= 6
+
+
+def test_every_panel_is_described():
+    assert set(panels.PANELS) == set(captions.PANELS)
+    assert all(panel.reading.endswith(".") for stage in captions.STAGES for panel in stage.panels)
+
+
+@pytest.mark.parametrize("name", [panel.name for panel in captions.COMPARISON])
+def test_comparison_panel_fits_one_column(name, summarised):
+    stub = progress.stub(progress.Status("lost", progress.FAILED, "run_md: no"))
+    figure = compare_panels.draw(name, [summarised, stub])
+    assert figure.get_figwidth() == style.ONE_COLUMN_IN
+    assert outside(figure) == []
+    assert "failed" in figure.axes[0].get_yticklabels()[1].get_text()
+
+
+def bulk(system):
+    """The same system without a metal, as a trajectory of a crystal alone."""
+    found = dataclasses.replace(
+        system["environments"], regions=np.array([[0.0, factory.LENGTH_A]]), region_names=["electrolyte"]
+    )
+    known = dataclasses.replace(system["states"], regions=found.regions, region_names=found.region_names)
+    phases = interphase.measure([system["trajectory"]], [found], draws=20)
+    return found, known, phases
+
+
+def test_panels_do_without_a_metal(system):
+    found, known, phases = bulk(system)
+    assert phases.n_interfaces == 0
+    measured = transport.measure(
+        known, system["koopman"], [system["trajectory"]], [found], phases, 1.0, 40, 1
+    )
+    records = panels.Records(system["trajectory"], known, system["koopman"], system["flux"], measured, phases)
+    for name in ("composition", "growth", "flux_map", "mobility_anions", "diffusion"):
+        assert outside(panels.draw(name, records)) == [], name
 
 
 def test_same_figure_same_bytes(system, tmp_path, monkeypatch):

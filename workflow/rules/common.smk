@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from getsei import settings
+from getsei import captions, settings
 from getsei.dynamics import protocol
 from getsei.errors import UserError
 from getsei.potentials import sources
@@ -140,6 +140,11 @@ def final_targets():
             for system in SYSTEMS
             for replica in replicas(system)
         ],
+        *expand(
+            "<results>/{system}/figures/panels/{panel}.png",
+            system=SYSTEMS,
+            panel=captions.PANELS[:1],
+        ),
     ]
 
 

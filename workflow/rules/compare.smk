@@ -59,6 +59,12 @@ rule compare_systems:
             labels={"system": "all", "result": "figure"},
         ),
         svg="<results>/compare/systems.svg",
+        panels_png=expand(
+            "<results>/compare/panels/{panel.name}.png", panel=captions.COMPARISON
+        ),
+        panels_svg=expand(
+            "<results>/compare/panels/{panel.name}.svg", panel=captions.COMPARISON
+        ),
     log:
         "<logs>/compare_systems.log",
     benchmark:

@@ -133,3 +133,36 @@ rule plot_transport:
         code=code_digest("plot_transport.py"),
     script:
         "../../scripts/plot_transport.py"
+
+
+rule plot_panels:
+    input:
+        trajectories=of_replicas(
+            "<results>/{system}/{replica}/trajectory/trajectory.h5"
+        ),
+        states="<results>/{system}/states/states.h5",
+        koopman="<results>/{system}/kinetics/koopman.h5",
+        flux="<results>/{system}/kinetics/flux.h5",
+        transport="<results>/{system}/transport/transport.h5",
+        interphase="<results>/{system}/interphase/interphase.h5",
+    output:
+        png=expand(
+            "<results>/{{system}}/figures/panels/{panel}.png", panel=captions.PANELS
+        ),
+        svg=expand(
+            "<results>/{{system}}/figures/panels/{panel}.svg", panel=captions.PANELS
+        ),
+    log:
+        "<logs>/{system}/plot_panels.log",
+    benchmark:
+        "<benchmarks>/{system}/plot_panels.tsv"
+    conda:
+        "../../envs/plot_panels.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="10m",
+    params:
+        code=code_digest("plot_panels.py"),
+    script:
+        "../../scripts/plot_panels.py"

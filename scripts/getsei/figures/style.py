@@ -159,12 +159,16 @@ def label(state: int, name: str, width: int = 22) -> str:
 
 
 def state_legend(
-    figure: Figure, states: Iterable[int], names: Mapping[int, str] | Sequence[str], columns: int = 3
+    figure: Figure,
+    states: Iterable[int],
+    names: Mapping[int, str] | Sequence[str],
+    columns: int = 3,
+    width: int = 38,
 ) -> None:
     """Put the key of the states, with their full names, under a figure."""
     chosen = list(states)
     handles = [Line2D([], [], marker="s", linestyle="", markersize=6, color=state_colour(s)) for s in chosen]
-    texts = [label(s, names[s], 38) for s in chosen]
+    texts = [label(s, names[s], width) for s in chosen]
     figure.legend(
         handles,
         texts,
