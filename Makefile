@@ -16,14 +16,14 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test selftest inspect report potential crosscheck lint clean
+.PHONY: all finished setup quick test selftest inspect report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
 
 # After a failure: compare and report the systems that did finish, and name those that did not.
 finished: setup
-	snakemake finished --quiet all --config finished_only=True --allowed-rules finished compare_systems
+	snakemake finished --quiet all --config finished_only=True --allowed-rules finished compare_systems build_report
 
 setup: $(STAMP)
 
@@ -49,8 +49,10 @@ inspect: setup
 	@PYTHONPATH=scripts python -m getsei.trajectory.inspect $(FILE) $(OPTIONS)
 
 report: setup
-	snakemake
-	snakemake --report report.html
+	snakemake build_report
+
+check-report: setup
+	OMP_NUM_THREADS=1 python benchmarks/check_report.py
 
 new: setup
 	@PYTHONPATH=scripts $(BIN)/python -m getsei.proposal "$(SYSTEM)" "$(CIF)" "$(METAL)"

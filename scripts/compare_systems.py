@@ -17,6 +17,7 @@ with job.logged(snakemake) as log:
     finished = [summary for summary in summaries if summary["numbers"]]
     comparison.write_rows(comparison.tidy_rows(summaries), comparison.TIDY, output.table)
     comparison.write_rows(comparison.claims_rows(finished), comparison.CLAIMS, output.claims)
+    comparison.write_rows(comparison.checks_rows(finished), comparison.CHECKS, output.checks)
     comparison.write_rows(ranking.rows(summaries), ranking.RANKING, output.ranking)
     text = ranking.terminal(summaries, str(Path(output.table).parents[1]))
     Path(output.headlines).write_text(text, encoding="utf-8")

@@ -27,6 +27,7 @@ MIN_POPULATION = 0.01
 OVERALL = "all systems"
 
 TIDY = ("system", "quantity", "state", "state_name", "value", "low", "high", "unit", "n", "supported", "note")
+CHECKS = ("system", "stage", "name", "value", "limit", "passed", "meaning")
 CLAIMS = ("claim", "system", "verdict", "quantity", "value", "low", "high", "unit", "n", "rule", "note")
 
 
@@ -84,6 +85,14 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def checks_rows(summaries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield one row per check of each system."""
+    for summary in summaries:
+        for check in summary["checks"]:
+            name = check.get("name", check.get("gate", "check"))
+            yield {"system": summary["system"], **{key: check.get(key) for key in CHECKS[1:]}, "name": name}
 
 
 def claims_rows(summaries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -9,9 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 """The folder `scripts`, from which every module of the library is importable."""
 
+SOURCES = (".cpp", ".j2", ".css", ".js")
+"""Endings of files that a module reads from its own folder."""
+
 
 def imported_files(source: Path) -> set[Path]:
-    """Return the files under ROOT that `source` imports by absolute name, and the C++ sources it names."""
+    """Return the files under ROOT that `source` imports absolutely, and files beside it that it reads."""
     names: set[str] = set()
     found = set()
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
@@ -20,7 +23,7 @@ def imported_files(source: Path) -> set[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and str(node.value).endswith(".cpp"):
+        elif isinstance(node, ast.Constant) and str(node.value).endswith(SOURCES):
             beside = source.parent / str(node.value)
             found.update({beside} if beside.is_file() else ())
     for name in names:

@@ -8,6 +8,8 @@ def test_follows_imports_and_compiled_sources():
     assert {"run_md.py", "getsei/job.py", "getsei/dynamics/engine.py", "getsei/potentials/models.py"} <= names
     assert "getsei/potentials/native/kernel.cpp" in names
     assert not any("kinetics" in name for name in names)
+    page = {path.name for path in provenance.code_files("build_report.py")}
+    assert {"page.html.j2", "page.css", "page.js"} <= page
 
 
 def test_changes_with_an_imported_module_only(tmp_path, monkeypatch):

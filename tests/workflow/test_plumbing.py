@@ -78,7 +78,8 @@ def test_job_counts(workflow, names):
     for rule in PER_SYSTEM:
         assert jobs[rule] == len(names), rule
     assert jobs["run_md"] == SEGMENTS * len(names)
-    assert jobs["compare_systems"] == 1
+    assert jobs["plot_panels"] == len(names)
+    assert jobs["compare_systems"] == jobs["build_report"] == 1
 
 
 def test_replicas_multiply_only_the_sampling(workflow):

@@ -131,6 +131,7 @@ def final_targets():
     return [
         "<results>/compare/systems.csv",
         "<results>/compare/states.csv",
+        "<results>/report.html",
         *expand("<results>/{system}/summary.json", system=SYSTEMS),
         *expand(
             "<results>/{system}/figures/{figure}.png", system=SYSTEMS, figure=FIGURES
@@ -140,11 +141,6 @@ def final_targets():
             for system in SYSTEMS
             for replica in replicas(system)
         ],
-        *expand(
-            "<results>/{system}/figures/panels/{panel}.png",
-            system=SYSTEMS,
-            panel=captions.PANELS[:1],
-        ),
     ]
 
 

@@ -45,6 +45,12 @@ rule compare_systems:
             category="Comparison",
             labels={"system": "all", "result": "claims"},
         ),
+        checks=report(
+            "<results>/compare/checks.csv",
+            caption="../report/compare_checks.rst",
+            category="Comparison",
+            labels={"system": "all", "result": "checks"},
+        ),
         ranking=report(
             "<results>/compare/ranking.csv",
             caption="../report/compare_ranking.rst",
@@ -83,7 +89,34 @@ rule compare_systems:
         "../../scripts/compare_systems.py"
 
 
+rule build_report:
+    input:
+        summaries=of_systems("<results>/{system}/summary.json"),
+        compare=rules.compare_systems.output,
+        panels=of_systems(
+            f"<results>/{{system}}/figures/panels/{captions.PANELS[0]}.png"
+        ),
+    output:
+        page="<results>/report.html",
+    log:
+        "<logs>/build_report.log",
+    benchmark:
+        "<benchmarks>/build_report.tsv"
+    conda:
+        "../../envs/build_report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="10m",
+    params:
+        systems=SYSTEMS,
+        trusted=not FINISHED_ONLY,
+        code=code_digest("build_report.py"),
+    script:
+        "../../scripts/build_report.py"
+
+
 rule finished:
     input:
-        "<results>/compare/systems.csv",
+        "<results>/report.html",
     localrule: True
