@@ -14,7 +14,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT / "tests/un
 import browser
 import report_factory as factory
 import test_report
-from test_report_browser import SUM, TOO_WIDE
+from test_report_browser import TOO_WIDE
 
 MAX_SECONDS, MAX_MB = 60.0, 20.0
 ROWS: list[tuple[str, str, bool]] = []
@@ -65,7 +65,7 @@ def in_browser(path: Path, folder: Path) -> None:
             canvas = f"document.querySelectorAll('.viewer canvas')[{number}]"
             page.run(f"{canvas}.scrollIntoView()")
             page.wait(f"+{canvas}.dataset.drawn > 0")
-            script = SUM.replace("document.querySelector('.viewer canvas')", canvas)
+            script = f"{canvas}.toDataURL()"
             before = page.run(script)
             page.run(f"{canvas}.focus()")
             page.press("ArrowRight")

@@ -310,7 +310,7 @@ def verdicts(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[
         found.append(
             {
                 "text": claim,
-                "rule": next(iter(mine.values()))["rule"],
+                "rule": ". All together: ".join(dict.fromkeys(row["rule"] for row in mine.values())),
                 "cells": [_cell(mine.get(column)) for column in columns],
             }
         )
