@@ -1,6 +1,7 @@
 # make        set up the environment and run the main job on the default configuration
 # make test   set up the environment and run the tests
-# make selftest  recover known states and known rates, and see through three samples without any
+# make selftest check-kinetics  recover known states and known rates, and see through three samples without any
+# make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make inspect FILE='run*.dump'  what would be understood of a trajectory, and what is missing
 # make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
@@ -41,6 +42,9 @@ quick: setup
 
 test: setup
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
+
+check-kinetics: setup
+	OMP_NUM_THREADS=1 python benchmarks/check_kinetics.py
 
 selftest: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=scripts python -m getsei.selftest

@@ -104,6 +104,7 @@ def states_of(labels, n_states, *, segments=None, replica=None, frame_interval_p
 SETTINGS = {
     "lag_ps": 0.5,
     "scan_lags_ps": [0.1, 0.2, 0.5, 1.0],
+    "discard_ps": 0.0,
     "bootstrap": 200,
     "reversible": False,
     "seed": 1,

@@ -333,6 +333,9 @@ class KoopmanModel(Record):
     operator_high: np.ndarray = array("1", "(n_active, n_active) 97.5 % bootstrap quantile")
     eigenvalues: np.ndarray = array("1", "(n_active,) complex, by falling modulus")
     left_eigenvectors: np.ndarray = array("1", "(n_active, n_active) complex, columns")
+    right_eigenvectors: np.ndarray = array(
+        "1", "(n_active, n_active) complex, columns: eigenfunctions on the states, mean square 1"
+    )
     residuals: np.ndarray = array("1", "(n_active,) ResDMD residual of each eigenpair")
     timescales: np.ndarray = array("ps", "(n_active - 1, 3) implied timescales: value, low, high")
     scan_lags: np.ndarray = array("ps", "(n_lags,)")
@@ -347,9 +350,37 @@ class KoopmanModel(Record):
     exits: np.ndarray = array("1", "(n_active,) observed departures from each state")
     events: np.ndarray = array("1", "(n_active, n_active) observed changes of state, frame by frame")
     active: np.ndarray = array("1", "(n_active,) index of each active state among all states")
+    soft_moments: np.ndarray = array(
+        "1", "(2, n_ions, n_active, n_active) Gram and cross moments of soft memberships; empty without them"
+    )
+    mode_eigenvalues: np.ndarray = array("1", "(n_modes,) complex, of the dictionary of the settings")
+    mode_timescales: np.ndarray = array("ps", "(n_modes - 1, 3) value, low, high")
+    mode_residuals: np.ndarray = array("1", "(n_modes,) ResDMD residual")
+    mode_values: np.ndarray = array(
+        "1", "(n_active, n_modes) complex mean of each eigenfunction over the environments of each state"
+    )
+    survival_times: np.ndarray = array("ps", "(n_times,)")
+    survival: np.ndarray = array(
+        "1", "(n_active, n_times, 3) share of visits that last longer: value, low, high"
+    )
+    msd_lags: np.ndarray = array("ps", "(n_lags,) multiples of the lag")
+    msd_model: np.ndarray = array("Å²", "(n_lags, n_active) predicted, by starting state")
+    msd_measured: np.ndarray = array("Å²", "(n_lags, n_active, 3) by starting state: value, low, high")
+    window_times: np.ndarray = array("ps", "(n_windows, 2) since the first frame that has states")
+    window_operators: np.ndarray = array("1", "(n_windows, n_active, n_active)")
+    window_populations: np.ndarray = array("1", "(n_windows, n_active, 3) value, low, high")
+    window_escape_rates: np.ndarray = array("1/ns", "(n_windows, n_active, 3) value, low, high")
     names: list[str]
     supported: list[bool]
     escape_definition: str
+    dictionary: str
+    dictionaries: list[dict[str, Any]]
+    lag_choice: list[dict[str, Any]]
+    lag_note: str
+    first_frame: int
+    window_note: str
+    stationary_note: str
+    bonds: list[dict[str, Any]]
     dropped: list[dict[str, Any]]
     checks: list[dict[str, Any]]
     lag_ps: float
@@ -376,7 +407,22 @@ class ReactiveFlux(Record):
     )
     active: np.ndarray = array("1", "(n_active,) index of each active state among all states")
     operator: np.ndarray = array("1", "(n_active, n_active) row-stochastic, over the lag")
+    stationary: np.ndarray = array("1", "(n_active,) stationary distribution")
     populations: np.ndarray = array("1", "(n_active,) observed populations")
+    profile_z: np.ndarray = array("Å", "(n_bins,) heights")
+    profile_committor: np.ndarray = array("1", "(n_bins,) mean forward committor at each height")
+    window_times: np.ndarray = array("ps", "(n_windows, 2) since the first frame that has states")
+    window_committors: np.ndarray = array(
+        "1", "(n_windows, n_active) probability to reach the target first, in the time that is left"
+    )
+    window_flux: np.ndarray = array(
+        "1/(ion ns)", "(n_windows, 3) passages predicted in each window: value, low, high"
+    )
+    window_passages: np.ndarray = array("1", "(n_windows,) passages seen in each window, lag by lag")
+    sensitivity_lags: np.ndarray = array("ps", "(n_lags,)")
+    sensitivity_dwells: np.ndarray = array("1", "(n_dwells,) frames")
+    sensitivity: np.ndarray = array("1/(ion ns)", "(n_dwells, n_lags, 3) total flux: value, low, high")
+    sensitivity_slowest: np.ndarray = array("ps", "(n_dwells, n_lags) slowest implied timescale")
     source: list[int]
     target: list[int]
     source_rule: str
@@ -388,6 +434,7 @@ class ReactiveFlux(Record):
     checks: list[dict[str, Any]]
     supported: bool
     note: str
+    stationary_note: str
     lag_ps: float
     frame_interval_ps: float
     n_ions: int

@@ -203,6 +203,9 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
     where = f"systems.{name}"
     if system["tpt"]["source"] == system["tpt"]["target"]:
         yield f"{where}.tpt: source and target are both {system['tpt']['source']!r}"
+    kinetics = system["kinetics"]
+    if kinetics["dictionary"] == "soft" and kinetics["reversible"]:
+        yield f"{where}.kinetics.reversible: not with the soft dictionary; set it to false"
     if is_own(system):
         yield from _own_contradictions(where, system)
         return
@@ -238,6 +241,11 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
                 f"{where}.{key}: {lag} ps needs a production of at least {4 * lag:g} ps; "
                 f"md.production_ps is {md['production_ps']} ps"
             )
+    if kinetics["discard_ps"] != "auto" and kinetics["discard_ps"] > md["production_ps"] / 2:
+        yield (
+            f"{where}.kinetics.discard_ps: {kinetics['discard_ps']} ps is more than half of "
+            f"md.production_ps, {md['production_ps']} ps"
+        )
 
 
 def is_own(system: Mapping[str, Any]) -> bool:
@@ -269,10 +277,9 @@ def _own_contradictions(where: str, system: Mapping[str, Any]) -> Iterator[str]:
 def _lags(system: Mapping[str, Any]) -> dict[str, float]:
     """Return every lag time of a system in ps, by its key."""
     kinetics = system["kinetics"]
-    lags = {
-        "kinetics.lag_ps": kinetics["lag_ps"],
-        "transport.mobility_lag_ps": system["transport"]["mobility_lag_ps"],
-    }
+    lags = {"transport.mobility_lag_ps": system["transport"]["mobility_lag_ps"]}
+    if kinetics["lag_ps"] != "auto":
+        lags["kinetics.lag_ps"] = kinetics["lag_ps"]
     return lags | {f"kinetics.scan_lags_ps[{i}]": lag for i, lag in enumerate(kinetics["scan_lags_ps"])}
 
 

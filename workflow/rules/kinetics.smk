@@ -1,8 +1,16 @@
 rule fit_edmd:
     input:
         states="<results>/{system}/states/states.h5",
+        embedding="<results>/{system}/gcl/embedding.h5",
+        trajectories=of_replicas(
+            "<results>/{system}/{replica}/trajectory/trajectory.h5"
+        ),
     output:
         koopman="<results>/{system}/kinetics/koopman.h5",
+        lags="<results>/{system}/kinetics/lags.csv",
+        dictionaries="<results>/{system}/kinetics/dictionaries.csv",
+        residence="<results>/{system}/kinetics/residence.csv",
+        windows="<results>/{system}/kinetics/windows.csv",
         table=report(
             "<results>/{system}/kinetics/koopman.csv",
             caption="../report/koopman_table.rst",
@@ -32,6 +40,9 @@ rule run_tpt:
         koopman="<results>/{system}/kinetics/koopman.h5",
     output:
         flux="<results>/{system}/kinetics/flux.h5",
+        sensitivity="<results>/{system}/kinetics/sensitivity.csv",
+        network="<results>/{system}/kinetics/network.csv",
+        graphml="<results>/{system}/kinetics/network.graphml",
         table=report(
             "<results>/{system}/kinetics/flux.csv",
             caption="../report/flux_table.rst",

@@ -1,14 +1,12 @@
 """The pairs a chain is fitted to: counted over the lag, restricted to the connected states."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from getsei.errors import UserError
 from getsei.kinetics import bootstrap, chains, counting
-from getsei.records import States
+from getsei.records import UNASSIGNED, States
 
 
 @dataclass(frozen=True)
@@ -41,30 +39,58 @@ class Counts:
         return self.pairs.sum(axis=(0, 1))
 
 
+def operators(
+    data: Counts, resampling: bootstrap.Resampling, soft: np.ndarray | None, *, reversible: bool
+) -> tuple[np.ndarray, float]:
+    """Return the chains of the resamples that keep all states connected, and the share of these.
+
+    Parameters
+    ----------
+    data : Counts
+    resampling : Resampling
+    soft : (2, n_ions, n, n) array or None
+        Gram and cross moments of soft memberships; counts of the hard states are used without them.
+    reversible : bool
+    """
+    drawn = resampling.counts(data.pairs)
+    if soft is None or not soft.shape[1]:
+        return bootstrap.operators(drawn, reversible=reversible)
+    kept = chains.strongly_connected(drawn) & (drawn.sum(axis=-1) > 0).all(axis=-1)
+    weights = resampling.ions[kept].astype(np.float64)
+    n = soft.shape[-1]
+    gram, cross = ((weights @ each.reshape(len(each), -1)).reshape(-1, n, n) for each in soft)
+    chain = np.maximum(np.linalg.solve(gram, cross), 0.0)
+    return chain / chain.sum(axis=-1, keepdims=True), float(kept.mean())
+
+
+def ranks(active: np.ndarray, n_states: int) -> np.ndarray:
+    """Return the place of each state among the active ones; UNASSIGNED for others and for labels of -1."""
+    found = np.full(n_states + 1, UNASSIGNED)
+    found[active] = np.arange(len(active))
+    return found
+
+
 def restricted(counts: np.ndarray, active: np.ndarray) -> np.ndarray:
     """Return the rows and columns of the active states of (..., n, n) counts."""
     return counts[..., active[:, None], active]
 
 
-def count(states: States, cfg: Mapping[str, Any]) -> Counts:
-    """Count the pairs of a system at the lag of the settings.
+def count(states: States, lag: int, resampling: bootstrap.Resampling) -> Counts:
+    """Count the pairs of a system at a lag in frames.
 
     Raises
     ------
     UserError
-        If the lag does not fit the trajectory, or no pairs are left.
+        If no pairs are left.
     """
-    lag = counting.lag_in_frames(cfg["lag_ps"], states.frame_interval_ps, states.segments, "kinetics.lag_ps")
-    n_blocks = int(cfg.get("time_blocks", 1))
-    pairs = counting.pair_counts(states.labels, states.segments, lag, states.n_states, n_blocks)
+    pairs = counting.pair_counts(states.labels, states.segments, lag, states.n_states, resampling.n_blocks)
     everywhere = pairs.sum(axis=(0, 1))
     active = chains.largest_connected_set(everywhere, everywhere.sum(axis=1))
     pairs = restricted(pairs, active)
     if pairs.sum() == 0:
         raise UserError(
-            f"kinetics.lag_ps: no ion keeps a state for {cfg['lag_ps']:g} ps within one segment "
+            f"kinetics.lag_ps: no ion keeps a state for {lag * states.frame_interval_ps:g} ps in one segment "
             f"({everywhere.sum()} pairs, none within a connected set of states); shorten the lag, "
             "sample longer, or look at the label cleaning (states.dwell_frames)"
         )
-    resampling = bootstrap.draw(states.replica, int(cfg["bootstrap"]), int(cfg["seed"]), n_blocks)
     return Counts(lag=lag, active=active, everywhere=everywhere, pairs=pairs, resampling=resampling)

@@ -147,47 +147,30 @@ def reactive_events(
         Frames at which it is known which of the two sets the ion visited last: the time the events are
         to be divided by. Time before the first visit after a cut is unknown and left out.
     """
-    kind = np.zeros(n_states + 1, dtype=np.int8)  # 0 elsewhere, 1 source, 2 target, 3 cut
-    kind[list(source)], kind[list(target)], kind[n_states] = 1, 2, 3
     events = np.zeros(labels.shape[0], dtype=np.int64)
     frames = np.zeros(labels.shape[0], dtype=np.int64)
     for ion, _, piece in _pieces(labels, segments, n_states):
-        visited = kind[piece.astype(np.int64)]  # label -1 picks the last entry: a cut
-        index = np.where(visited > 0, np.arange(piece.shape[1]), 0)
-        last = np.take_along_axis(visited, np.maximum.accumulate(index, axis=1), axis=1)
+        visited, last = _ends_visited(piece, source, target, n_states)
         ions = slice(ion, ion + len(piece))
         events[ions] += np.count_nonzero((last[:, :-1] == 1) & (visited[:, 1:] == 2), axis=1)
         frames[ions] += np.count_nonzero((last == 1) | (last == 2), axis=1)
     return events, frames
 
 
-def expected_passages(
-    operator: np.ndarray, start: np.ndarray, source: list[int], target: list[int], n_steps: int
-) -> float:
-    """Return how many passages from source to target a Markov chain makes in a window, on average.
+def passages(piece: np.ndarray, source: list[int], target: list[int], n_states: int) -> np.ndarray:
+    """Tell at which frames of one uncut piece of labels passages end: (n_ions, n_frames) bool."""
+    visited, last = _ends_visited(piece, source, target, n_states)
+    found = np.zeros(piece.shape, dtype=bool)
+    found[:, 1:] = (last[:, :-1] == 1) & (visited[:, 1:] == 2)
+    return found
 
-    The state is carried together with which end was visited last, so that only ions known to come from
-    the source count, as in `reactive_events`: the two numbers are comparable however short the window
-    is, while the stationary flux times the window is not.
 
-    Parameters
-    ----------
-    operator : (n, n) array
-        Row-stochastic.
-    start : (n,) array
-        Ions in each state at the start of the window.
-    source, target : lists of int
-    n_steps : int
-        Steps of the operator that fit in the window.
-    """
-    elsewhere, coming = np.array(start, dtype=np.float64), np.zeros(len(start))
-    passages = 0.0
-    for step in range(n_steps + 1):
-        if step:
-            elsewhere, coming = elsewhere @ operator, coming @ operator
-            passages += coming[target].sum()
-        elsewhere[target] += coming[target]
-        coming[target] = 0.0
-        coming[source] += elsewhere[source]
-        elsewhere[source] = 0.0
-    return passages
+def _ends_visited(
+    piece: np.ndarray, source: list[int], target: list[int], n_states: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the end an ion is in, and the one it was in last: 0 none, 1 source, 2 target, 3 a cut."""
+    kind = np.zeros(n_states + 1, dtype=np.int8)
+    kind[list(source)], kind[list(target)], kind[n_states] = 1, 2, 3
+    visited = kind[piece.astype(np.int64)]  # label -1 picks the last entry: a cut
+    index = np.where(visited > 0, np.arange(piece.shape[1]), 0)
+    return visited, np.take_along_axis(visited, np.maximum.accumulate(index, axis=1), axis=1)

@@ -6,20 +6,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import poisson
 
-from getsei.kinetics import bootstrap, chains, checks, connected, counting, oracles, transition_paths
+from getsei.kinetics import bootstrap, checks, connected, counting, finite_time, oracles, transition_paths
 from getsei.kinetics.endpoints import Endpoint
+from getsei.kinetics.inputs import Settings
 from getsei.kinetics.sampled_flux import Sampled
 from getsei.records import Estimate, KoopmanModel, States
-from getsei.states import cleaning
 from getsei.units import PS_PER_NS
 
 ORACLE_TOLERANCE = 1e-10
 DOMINANT_PROBABILITY = 0.5
 PASSAGE_PROBABILITY = 0.01
-SENSITIVITY = 0.25
-"""Relative change of the flux with lag or dwell above which the choice of it matters."""
-DWELLS = (1, 3, 5)
-"""Shortest visits, in frames, that are compared."""
 
 
 def count_passages(states: States, model: KoopmanModel, source: Endpoint, target: Endpoint) -> Estimate:
@@ -27,8 +23,8 @@ def count_passages(states: States, model: KoopmanModel, source: Endpoint, target
     events, frames = counting.reactive_events(
         states.labels, states.segments, list(source.states), list(target.states), states.n_states
     )
-    settings = model.provenance["settings"]
-    resampling = bootstrap.draw(states.replica, int(settings["bootstrap"]), int(settings["seed"]))
+    settings = Settings(**model.provenance["settings"])
+    resampling = bootstrap.draw(states.replica, settings.bootstrap, settings.seed)
     weights = resampling.ions.astype(np.float64)
     time = weights @ frames * states.frame_interval_ps / PS_PER_NS
     samples = np.divide(weights @ events, time, out=np.full(len(time), np.nan), where=time > 0)
@@ -55,8 +51,7 @@ def passages_in_window(
         Passages that the model predicts.
     """
     lag = round(model.lag_ps / model.frame_interval_ps)
-    rank = np.full(states.n_states + 1, -1)
-    rank[model.active] = np.arange(len(model.active))
+    rank = connected.ranks(model.active, states.n_states)
     source, target = model.active[sampled.source].tolist(), model.active[sampled.target].tolist()
     seen, expected = 0, 0.0
     for begin, end in states.segments:
@@ -65,8 +60,10 @@ def passages_in_window(
         seen += int(counting.reactive_events(piece, whole, source, target, states.n_states)[0].sum())
         first = rank[piece[:, 0]]
         start = np.bincount(first[first >= 0], minlength=len(model.active))
-        steps = piece.shape[1] - 1
-        expected += counting.expected_passages(model.operator, start, sampled.source, sampled.target, steps)
+        steps = np.array([piece.shape[1] - 1])
+        expected += finite_time.passages(
+            model.operator[None], steps, start, sampled.source, sampled.target
+        ).sum()
     # Two-sided: passages of different ions are rare and nearly independent.
     below, above = poisson.cdf(seen, expected), poisson.sf(seen - 1, expected)
     probability = float(min(1.0, 2.0 * min(below, above)))
@@ -139,61 +136,4 @@ def passages(estimates: Mapping[str, Estimate]) -> list[dict[str, Any]]:
             "per ion and ns) overlaps that of the flux, from the lag to no lag. The model misses returns "
             "within the lag; counting loses passages that began before a segment did.",
         )
-    ]
-
-
-def _total_flux(labels: np.ndarray, states: States, model: KoopmanModel, sampled: Sampled, lag: int) -> float:
-    """Return the total flux in 1/(ion ns) of labels at a lag in frames; NaN where they are not connected."""
-    pairs = counting.pair_counts(labels, states.segments, lag, states.n_states).sum(axis=(0, 1))
-    counts = connected.restricted(pairs, model.active)
-    if not chains.strongly_connected(counts) or (counts.sum(axis=1) == 0).any():
-        return np.nan
-    reversible = bool(model.provenance["settings"]["reversible"])
-    operator = chains.transition_matrix(counts, reversible=reversible)
-    flux = transition_paths.reactive_flux(operator, sampled.source, sampled.target)
-    return float(flux.total) * PS_PER_NS / (lag * model.frame_interval_ps)
-
-
-def _sensitivity(name: str, value: float, reference: float, meaning: str) -> dict[str, Any]:
-    passed = bool(abs(value / reference - 1.0) <= SENSITIVITY)
-    return checks.row(f"total flux {name}, 1/(ion ns)", value, reference, passed=passed, meaning=meaning)
-
-
-def other_lags(states: States, model: KoopmanModel, sampled: Sampled) -> list[dict[str, Any]]:
-    """Tell how the total flux depends on the lag; NaN where the states are not connected."""
-    reference = float(sampled.flux.total) * PS_PER_NS / model.lag_ps
-    meaning = (
-        f"Passes within {SENSITIVITY:.0%} of the flux at {model.lag_ps:g} ps; a trend means memory, or "
-        "returns within the lag."
-    )
-    lags = [round(lag_ps / model.frame_interval_ps) for lag_ps in model.scan_lags]
-    return [
-        _sensitivity(
-            f"at a lag of {lag * model.frame_interval_ps:g} ps",
-            _total_flux(states.labels, states, model, sampled, lag),
-            reference,
-            meaning,
-        )
-        for lag in lags
-    ]
-
-
-def other_dwells(states: States, model: KoopmanModel, sampled: Sampled) -> list[dict[str, Any]]:
-    """Tell how the total flux depends on the shortest visit that counts."""
-    reference = float(sampled.flux.total) * PS_PER_NS / model.lag_ps
-    meaning = (
-        f"Passes within {SENSITIVITY:.0%} of the flux at a dwell of {states.dwell_frames} frames. Short "
-        "dwells let errors of the labels count as hops, long ones swallow short visits."
-    )
-    lag = round(model.lag_ps / model.frame_interval_ps)
-    return [
-        _sensitivity(
-            f"at a dwell of {dwell} frames",
-            _total_flux(
-                cleaning.dwell_filter(states.raw_labels, states.segments, dwell), states, model, sampled, lag
-            ),
-            reference,
-            meaning,
-        )
-        for dwell in DWELLS
     ]

@@ -1,10 +1,21 @@
 """Checks of a fitted Koopman model; each becomes a row of its table."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from getsei.kinetics import bootstrap, chains, checks, counting, edmd, stationarity, validation
+from getsei.kinetics import (
+    bootstrap,
+    chains,
+    checks,
+    counting,
+    edmd,
+    spectrum,
+    stationarity,
+    validation,
+    window,
+)
 from getsei.kinetics.connected import Counts
 from getsei.records import States
 
@@ -13,6 +24,8 @@ MAX_VARIATION = 0.05
 MAX_CONDITION = 1e6
 MAX_EXCESS_RESIDUAL = 0.05
 MIN_HELD_OUT = 0.9
+MIN_CAPTURED = 0.8
+MSD_TOLERANCE = 0.25
 INDICATOR_TOLERANCE = 1e-12
 HALVES = "half against half, chi-square p"
 DRIFT = "drift of populations between halves"
@@ -39,34 +52,38 @@ def sampling(frames: np.ndarray, data: Counts, share: float) -> list[dict[str, A
     ]
 
 
-def stationary_window(states: States, data: Counts, operator: np.ndarray) -> list[dict[str, Any]]:
-    """Check that kinetics and populations do not change over the window."""
-    halves = counting.pair_counts(states.labels, states.segments, data.lag, states.n_states, 2).sum(axis=0)
-    test = stationarity.half_against_half(halves[0], halves[1], data.lag)
-    first, second = (
-        counting.frame_counts(states.labels, part, states.n_states)[:, data.active]
-        for part in _halved(states.segments, states.labels.shape[1])
-    )
-    change, low, high = stationarity.population_drift(first, second, data.resampling)
-    significant = np.abs(np.where((low > 0) | (high < 0), change, 0.0)).max(initial=0.0)
+def stationary_window(states: States, data: Counts, verdict: window.Verdict) -> list[dict[str, Any]]:
+    """Check that kinetics, populations and composition do not change over the window."""
     skew = stationarity.antisymmetry(data.total, data.lag)
-    populations = (first + second).sum(axis=0)
+    frames = counting.frame_counts(states.labels, states.segments, states.n_states)[:, data.active]
+    populations = frames.sum(axis=0)
+    operator = chains.transition_matrix(data.total)
     variation = stationarity.total_variation(populations / populations.sum(), operator)
     return [
         checks.row(
             HALVES,
-            test.p,
+            verdict.p,
             stationarity.P_LIMIT,
-            passed=bool(test.p >= stationarity.P_LIMIT),
-            meaning=f"Same kinetics in both halves (chi2 {test.statistic:.1f}, {test.degrees} degrees of "
-            "freedom); below the limit the interphase is still changing.",
+            passed=bool(verdict.p >= stationarity.P_LIMIT),
+            meaning="Same kinetics in both halves; below the limit the interphase is still changing.",
         ),
         checks.row(
             DRIFT,
-            significant,
+            verdict.drift,
             stationarity.DRIFT_LIMIT,
-            passed=significant <= stationarity.DRIFT_LIMIT,
+            passed=verdict.drift <= stationarity.DRIFT_LIMIT,
             meaning="Largest change of a population whose 95 % interval excludes zero.",
+        ),
+        *(
+            checks.row(
+                f"drift of {bond['name']} bonds between halves",
+                bond["change"],
+                window.BOND_LIMIT,
+                passed=bond["passed"],
+                meaning=f"Relative change of {bond['before']:.3g} bonds per atom, 95 % interval "
+                f"[{bond['low']:.2g}, {bond['high']:.2g}]; a failure means that the electrolyte reacts.",
+            )
+            for bond in verdict.bonds
         ),
         checks.row(
             "antisymmetric counts, sigma",
@@ -85,10 +102,57 @@ def stationary_window(states: States, data: Counts, operator: np.ndarray) -> lis
     ]
 
 
-def _halved(segments: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    segments, middle = np.asarray(segments).reshape(-1, 2), n_frames // 2
-    early, late = np.minimum(segments, middle), np.maximum(segments, middle)
-    return early[early[:, 1] > early[:, 0]], late[late[:, 1] > late[:, 0]]
+def dictionaries(spectra: Mapping[str, spectrum.Spectrum]) -> list[dict[str, Any]]:
+    """Check that the states see the slow dynamics that the embedding holds, and that nothing is spurious."""
+    if not spectra:
+        return []
+    rows = []
+    best = max(spectra.values(), key=lambda each: np.nan_to_num(each.held_out))
+    states = spectra["indicator"]
+    ratio = (states.held_out - 1.0) / (best.held_out - 1.0) if best.held_out > 1.0 else np.nan
+    rows.append(
+        checks.row(
+            "VAMP-2 of the states over that of the best dictionary, less one",
+            ratio,
+            MIN_CAPTURED,
+            passed=bool(ratio >= MIN_CAPTURED),
+            meaning=f"On ions left out; the best is {best.name} with {best.held_out:.3f}, the states have "
+            f"{states.held_out:.3f}. Below the limit the embedding holds slow motion that the states miss.",
+        )
+    )
+    for name in ("soft", "features", "radial"):
+        flagged = spectra[name].row()["spurious_modes"]
+        total = len(spectra[name].eigenvalues)
+        rows.append(
+            checks.row(
+                f"spurious modes of the {name} dictionary",
+                float(len(flagged)),
+                0.0,
+                passed=not flagged,
+                meaning=f"Of {total} modes, those whose ResDMD residual exceeds that of a true mode by more "
+                f"than {spectrum.MAX_EXCESS_RESIDUAL:g}.",
+            )
+        )
+    return rows
+
+
+def displacements(ratio: np.ndarray) -> list[dict[str, Any]]:
+    """Check the displacement that the model predicts against the one measured."""
+    value, low, high = (float(number) for number in ratio)
+    if not np.isfinite(value):
+        return []
+    passed = low <= 1.0 <= high or abs(value - 1.0) <= MSD_TOLERANCE
+    return [
+        checks.row(
+            "MSD measured over MSD predicted by the model",
+            value,
+            1.0,
+            passed=bool(passed),
+            meaning=f"At the longest time looked at, 95 % interval [{low:.3g}, {high:.3g}]; passes where it "
+            f"holds one, or within {MSD_TOLERANCE:.0%}. Below one, ions go back more than a walk over the "
+            "states does; above, they keep a direction or a mobility of their own.",
+        )
+    ]
 
 
 def spectral(
@@ -184,12 +248,11 @@ def model(
     ]
 
 
-def not_stationary(rows: list[dict[str, Any]]) -> str:
-    """Return a sentence that says that the window is not stationary; "" if no check says so."""
-    failed = [row["name"] for row in rows if row["name"] in (HALVES, DRIFT) and not row["passed"]]
-    if not failed:
+def not_stationary(failures: Sequence[str]) -> str:
+    """Return a sentence that says that the window is not stationary, and why; "" without failures."""
+    if not failures:
         return ""
     return (
-        f"the window is not stationary ({'; '.join(failed)}): rates and fluxes are averages over an "
-        "interphase that still changes, not equilibrium values"
+        f"the window is not stationary ({'; '.join(failures)}): the interphase still changes, so there are "
+        "models of successive windows instead of equilibrium rates and fluxes"
     )

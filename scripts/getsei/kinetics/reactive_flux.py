@@ -8,22 +8,37 @@ from typing import Any
 import numpy as np
 
 from getsei import provenance
-from getsei.kinetics import bootstrap, endpoints, flux_checks, flux_pathways, koopman_checks, sampled_flux
+from getsei.kinetics import (
+    bootstrap,
+    endpoints,
+    flux_checks,
+    flux_numbers,
+    flux_pathways,
+    koopman,
+    regions,
+    sampled_flux,
+    sensitivity,
+    window,
+    window_flux,
+)
 from getsei.kinetics.endpoints import Endpoint
+from getsei.kinetics.inputs import Settings
 from getsei.kinetics.sampled_flux import Sampled
 from getsei.records import Estimate, KoopmanModel, ReactiveFlux, States
-from getsei.units import A2_PER_NM2, PS_PER_NS
+from getsei.units import PS_PER_NS
 
 log = logging.getLogger("getsei")
 
-INTERFACES_PER_CELL = 2
-"""A cell that repeats along z holds the interface twice."""
+EQUILIBRIUM = ("total_flux", "events_per_cell", "flux_density", "rate", "mfpt", "flux_without_lag")
+"""Numbers that mean nothing where the window is not stationary."""
 
 
 def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> ReactiveFlux:
     """Run transition path theory from source to target.
 
     Where the ends do not exist, overlap or are not connected, the record says so and holds no numbers.
+    Where the window is not stationary, it holds models of successive windows and finite-time fluxes in
+    place of equilibrium rates.
 
     Parameters
     ----------
@@ -36,14 +51,25 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
     Raises
     ------
     UserError
-        If a state named in the settings does not exist.
+        If a state or a region named in the settings does not exist.
     """
-    source = endpoints.choose(states, cfg["source"], "tpt.source")
-    target = endpoints.choose(states, cfg["target"], "tpt.target")
+    wanted = {"source": cfg["source"], "target": cfg["target"]}
+    ends = {
+        name: endpoints.choose(states, end, f"tpt.{name}")
+        for name, end in wanted.items()
+        if not regions.asked_for(end)
+    }
+    if len(ends) < len(wanted):
+        states, found = regions.augmented(states, wanted["source"], wanted["target"])
+        model = _refitted(states, model)
+        ends |= found
+    source, target = ends["source"], ends["target"]
+    states = window.trimmed(states, model.first_frame)
     problem = _problem(states, model, source, target)
     if problem:
         log.warning("no reactive flux: %s", problem)
         return _unsupported(states, model, source, target, cfg, problem)
+    settings = Settings(**model.provenance["settings"])
     sampled = sampled_flux.sample(states, model, source, target)
     flux = sampled.flux
     per_ns = PS_PER_NS / model.lag_ps
@@ -51,7 +77,7 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
     direct = flux_checks.count_passages(states, model, source, target)
     counted, seen, expected = flux_checks.passages_in_window(states, model, sampled)
     supported, note = _support(model, paths, sampled)
-    if supported and not counted["passed"]:
+    if supported and not counted["passed"] and not model.stationary_note:
         supported = False
         note = (
             f"the model predicts {expected:.1f} passages in the sampled time, {seen} were seen: the "
@@ -60,10 +86,29 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
     net_low, net_high = sampled.interval("net")
     drawn_share = None if sampled.drawn is None else sampled_flux.throughput(sampled.drawn, sampled.source)
     throughput = sampled_flux.throughput(flux, sampled.source)
-    estimates = _estimates(states, model, sampled, paths, direct, supported=supported, note=note)
+    estimates = flux_numbers.estimates(states, model, sampled, paths, direct, supported=supported, note=note)
     for name, value in diversity.items():
         sound = value.supported and supported
         estimates[name] = dataclasses.replace(value, supported=sound, note=note or value.note)
+    parts = window_flux.compute(states, model, sampled, settings.windows, sampled.resampling)
+    compared = flux_checks.passages(estimates)
+    if model.stationary_note:
+        for name in EQUILIBRIUM:
+            estimates[name] = dataclasses.replace(
+                estimates[name], supported=False, note=note or model.stationary_note
+            )
+    estimates |= flux_numbers.of_windows(parts, model, supported=supported, note=note)
+    lag = round(model.lag_ps / model.frame_interval_ps)
+    lags = sorted({lag, *(round(lag_ps / model.frame_interval_ps) for lag_ps in model.scan_lags)})
+    grid = sensitivity.grid(
+        states,
+        model.active,
+        (sampled.source, sampled.target),
+        lags,
+        sampled.resampling,
+        reversible=settings.reversible,
+    )
+    heights, profile = flux_numbers.committor_profile(states, model.active, flux.forward)
     result = ReactiveFlux(
         forward_committor=flux.forward,
         backward_committor=flux.backward,
@@ -77,7 +122,18 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
         ),
         active=model.active,
         operator=model.operator,
+        stationary=model.stationary,
         populations=model.populations,
+        profile_z=heights,
+        profile_committor=profile,
+        window_times=np.stack([parts.edges[:-1], parts.edges[1:]], axis=1) * model.frame_interval_ps,
+        window_committors=parts.committors,
+        window_flux=parts.flux,
+        window_passages=parts.seen,
+        sensitivity_lags=grid.lags * model.frame_interval_ps,
+        sensitivity_dwells=grid.dwells,
+        sensitivity=grid.flux,
+        sensitivity_slowest=grid.slowest,
         source=sampled.source,
         target=sampled.target,
         source_rule=source.rule,
@@ -88,19 +144,20 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
         estimates={name: estimate.as_dict() for name, estimate in estimates.items()},
         checks=[
             *flux_checks.theory(model, sampled, paths),
-            *flux_checks.passages(estimates),
+            *compared,
             counted,
-            *flux_checks.other_lags(states, model, sampled),
-            *flux_checks.other_dwells(states, model, sampled),
+            *sensitivity.verdicts(grid, lag, states.dwell_frames, model.frame_interval_ps),
         ],
         supported=supported,
-        note="; ".join(filter(None, [note, koopman_checks.not_stationary(model.checks)])),
+        note="; ".join(filter(None, [note, model.stationary_note])),
+        stationary_note=model.stationary_note,
         lag_ps=model.lag_ps,
         frame_interval_ps=model.frame_interval_ps,
         n_ions=len(states.labels),
         provenance=_provenance(model, cfg),
     )
     log.info("total flux %s", estimates["total_flux"])
+    log.info("finite-time flux %s", estimates["finite_time_flux"])
     for check in result.checks:
         log.info(
             "%s: %.3g (limit %.3g) %s",
@@ -110,6 +167,18 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
             "passed" if check["passed"] else "FAILED",
         )
     return result
+
+
+def _refitted(states: States, model: KoopmanModel) -> KoopmanModel:
+    """Fit the chain of states that include regions, at the lag and over the window of the model."""
+    begin = int(np.asarray(states.segments).reshape(-1, 2)[:, 0].min())
+    fixed = {
+        "lag_ps": model.lag_ps,
+        "discard_ps": (model.first_frame - begin) * model.frame_interval_ps,
+        "dictionary": "indicator",
+    }
+    fitted = koopman.fit(states, model.provenance["settings"] | fixed)
+    return dataclasses.replace(fitted, stationary_note=fitted.stationary_note or model.stationary_note)
 
 
 def _problem(states: States, model: KoopmanModel, source: Endpoint, target: Endpoint) -> str:
@@ -141,57 +210,6 @@ def _support(model: KoopmanModel, paths: list[dict[str, Any]], sampled: Sampled)
     return True, ""
 
 
-def _estimates(
-    states: States,
-    model: KoopmanModel,
-    sampled: Sampled,
-    paths: list[dict[str, Any]],
-    direct: Estimate,
-    *,
-    supported: bool,
-    note: str,
-) -> dict[str, Estimate]:
-    per_ns = PS_PER_NS / model.lag_ps
-    cell = np.asarray(states.cell, dtype=np.float64)
-    area_nm2 = float(np.linalg.norm(np.cross(cell[0], cell[1]))) / A2_PER_NM2
-    kept = 1.0 - sum(state["population"] for state in model.dropped)
-    ions = len(states.labels) / len(np.unique(states.replica)) * kept
-    events = paths[0]["events"] if paths else 0
-
-    def estimate(name: str, factor: float, unit: str, meaning: str) -> Estimate:
-        low, high = (float(bound) * factor for bound in sampled.interval(name))
-        return Estimate(
-            float(getattr(sampled.flux, name)) * factor,
-            low,
-            high,
-            unit,
-            events,
-            supported and bool(np.isfinite([low, high]).all()),
-            note or f"{meaning}; n = events on the rarest edge of the dominant pathway",
-        )
-
-    return {
-        "total_flux": estimate("total", per_ns, "1/(ion ns)", "passages from source to target per ion"),
-        "events_per_cell": estimate(
-            "total", per_ns * ions, "1/ns", f"passages in the cell ({ions:.4g} ions in connected states)"
-        ),
-        "flux_density": estimate(
-            "total",
-            per_ns * ions / (area_nm2 * INTERFACES_PER_CELL),
-            "ions/(ns nm^2)",
-            f"passages per area of interface ({INTERFACES_PER_CELL} x {area_nm2:.3g} nm^2)",
-        ),
-        "rate": estimate("rate", per_ns, "1/ns", "rate of reaching the target, for ions last in the source"),
-        "mfpt": estimate("mfpt", model.lag_ps, "ps", "mean first passage time, the inverse of the rate"),
-        "flux_without_lag": dataclasses.replace(
-            sampled_flux.without_lag(model, sampled, events), supported=False, note=note
-        )
-        if note
-        else sampled_flux.without_lag(model, sampled, events),
-        "direct_flux": direct,
-    }
-
-
 def _unsupported(
     states: States,
     model: KoopmanModel,
@@ -201,20 +219,6 @@ def _unsupported(
     problem: str,
 ) -> ReactiveFlux:
     n = len(model.active)
-    units = {
-        "total_flux": "1/(ion ns)",
-        "events_per_cell": "1/ns",
-        "flux_density": "ions/(ns nm^2)",
-        "rate": "1/ns",
-        "mfpt": "ps",
-        "flux_without_lag": "1/(ion ns)",
-        "direct_flux": "1/(ion ns)",
-        "pathway_diversity": "1",
-        "pathway_participation": "1",
-        "cut_diversity": "1",
-        "busiest_state_share": "1",
-        "dominant_pathway_share": "1",
-    }
     nothing = np.full((n, n), np.nan)
     return ReactiveFlux(
         forward_committor=np.full(n, np.nan),
@@ -227,7 +231,18 @@ def _unsupported(
         throughput=np.full((n, 3), np.nan),
         active=model.active,
         operator=model.operator,
+        stationary=model.stationary,
         populations=model.populations,
+        profile_z=np.zeros(0),
+        profile_committor=np.zeros(0),
+        window_times=np.zeros((0, 2)),
+        window_committors=np.zeros((0, n)),
+        window_flux=np.zeros((0, 3)),
+        window_passages=np.zeros(0, dtype=np.int64),
+        sensitivity_lags=np.zeros(0),
+        sensitivity_dwells=np.zeros(0, dtype=np.int64),
+        sensitivity=np.zeros((0, 0, 3)),
+        sensitivity_slowest=np.zeros((0, 0)),
         source=sampled_flux.among_active(model, source),
         target=sampled_flux.among_active(model, target),
         source_rule=source.rule,
@@ -237,11 +252,12 @@ def _unsupported(
         bottleneck={},
         estimates={
             name: Estimate(np.nan, np.nan, np.nan, unit, 0, False, problem).as_dict()
-            for name, unit in units.items()
+            for name, unit in flux_numbers.UNITS.items()
         },
         checks=[],
         supported=False,
         note=problem,
+        stationary_note=model.stationary_note,
         lag_ps=model.lag_ps,
         frame_interval_ps=model.frame_interval_ps,
         n_ions=len(states.labels),

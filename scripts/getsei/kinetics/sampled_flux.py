@@ -6,6 +6,7 @@ import numpy as np
 
 from getsei.kinetics import bootstrap, chains, connected, transition_paths
 from getsei.kinetics.endpoints import Endpoint
+from getsei.kinetics.inputs import Settings
 from getsei.records import Estimate, KoopmanModel, States
 from getsei.units import PS_PER_NS
 
@@ -24,6 +25,8 @@ class Sampled:
         Indices among the active states.
     operators : (n_resamples, n, n) array
         Transition matrices of the resamples.
+    resampling : Resampling
+        The draws.
     """
 
     flux: transition_paths.Flux
@@ -31,6 +34,7 @@ class Sampled:
     source: list[int]
     target: list[int]
     operators: np.ndarray
+    resampling: bootstrap.Resampling
 
     def interval(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the interval of an attribute of the flux; NaN without resamples."""
@@ -61,13 +65,20 @@ def sample(states: States, model: KoopmanModel, source: Endpoint, target: Endpoi
     """Return the flux of the fitted model, and that of ions, replicas and blocks of time drawn again."""
     start, end = among_active(model, source), among_active(model, target)
     flux = transition_paths.reactive_flux(model.operator, start, end)
-    data = connected.count(states, model.provenance["settings"])
-    reversible = bool(model.provenance["settings"]["reversible"])
-    drawn, share = bootstrap.operators(data.resampling.counts(data.pairs), reversible=reversible)
+    settings = Settings(**model.provenance["settings"])
+    lag = round(model.lag_ps / model.frame_interval_ps)
+    resampling = bootstrap.draw(states.replica, settings.bootstrap, settings.seed, settings.time_blocks)
+    data = connected.count(states, lag, resampling)
+    drawn, share = connected.operators(data, resampling, model.soft_moments, reversible=settings.reversible)
     enough = share >= bootstrap.MIN_VALID_SHARE and len(states.replica) > 1
     resampled = transition_paths.reactive_flux(drawn, start, end) if enough else None
     return Sampled(
-        flux=flux, drawn=resampled, source=start, target=end, operators=drawn if enough else drawn[:0]
+        flux=flux,
+        drawn=resampled,
+        source=start,
+        target=end,
+        operators=drawn if enough else drawn[:0],
+        resampling=resampling,
     )
 
 

@@ -83,7 +83,19 @@ def _conditions(record: KoopmanModel | ReactiveFlux) -> dict[str, float]:
 def koopman_rows(model: KoopmanModel) -> list[dict[str, Any]]:
     """Return the rows of `koopman.csv`: rates, times, probabilities, spectrum, dropped states, checks."""
     conditions = _conditions(model)
-    return [row | conditions for row in _koopman_rows(model)]
+    return [row | conditions for row in (*_head(model), *_koopman_rows(model))]
+
+
+def _head(model: KoopmanModel) -> Iterator[dict[str, Any]]:
+    """Say first what the numbers rest on: whether the window is stationary, which it is, and the lag."""
+    steady = not model.stationary_note
+    note = model.stationary_note or "kinetics, populations and bonds agree in both halves"
+    yield {"quantity": "stationary window", "supported": steady, "note": note}
+    start = model.first_frame * model.frame_interval_ps
+    window = Estimate(start, np.nan, np.nan, "ps", model.n_frames, True, model.window_note)
+    yield {"quantity": "start of the window"} | _number(window)
+    lag = Estimate(model.lag_ps, np.nan, np.nan, "ps", int(model.counts.sum()), True, model.lag_note)
+    yield {"quantity": "lag"} | _number(lag)
 
 
 def _koopman_rows(model: KoopmanModel) -> Iterator[dict[str, Any]]:
@@ -160,6 +172,8 @@ def _flux_rows(flux: ReactiveFlux) -> Iterator[dict[str, Any]]:
         "source": " + ".join(flux.names[state] for state in flux.source),
         "target": " + ".join(flux.names[state] for state in flux.target),
     }
+    if flux.stationary_note:
+        yield {"quantity": "stationary window", "supported": False, "note": flux.stationary_note}
     for name, estimate in flux.estimates.items():
         yield (
             {"quantity": name} | ends | {key: "" if cell is None else cell for key, cell in estimate.items()}

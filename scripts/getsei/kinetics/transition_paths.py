@@ -13,7 +13,7 @@ from getsei.errors import UserError
 from getsei.kinetics import chains
 
 CONSERVATION_TOLERANCE = 1e-12
-"""Largest imbalance of a state, relative to the gross flux through it."""
+"""Largest imbalance of a state, relative to the flux through it or the total flux, whichever is larger."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,10 @@ def reactive_flux(operator: np.ndarray, source: list[int], target: list[int]) ->
 
 
 def imbalance(flux: np.ndarray, source: list[int], target: list[int]) -> float:
-    """Return the largest |in - out| of a state between source and target, over its inflow.
+    """Return the largest |in - out| of a state between source and target, over what flows through it.
+
+    A state that carries less than the total, a dead end for instance, is measured against the total: what
+    flows through it may be nothing but rounding.
 
     The total leaving the source is compared with that reaching the target in the same way.
 
@@ -134,12 +137,12 @@ def imbalance(flux: np.ndarray, source: list[int], target: list[int]) -> float:
     """
     into, out = flux.sum(axis=0), flux.sum(axis=1)
     between = np.setdiff1d(np.arange(len(flux)), [*source, *target])
-    largest = np.maximum(into, out)[between]
-    off = np.divide(np.abs(into - out)[between], largest, out=np.zeros(len(between)), where=largest > 0)
     ends = (
         out[list(source)].sum() - into[list(source)].sum(),
         into[list(target)].sum() - out[list(target)].sum(),
     )
+    largest = np.maximum(np.maximum(into, out)[between], ends[0])
+    off = np.divide(np.abs(into - out)[between], largest, out=np.zeros(len(between)), where=largest > 0)
     return float(max(off.max(initial=0.0), abs(ends[0] - ends[1]) / max(ends[0], np.finfo(float).tiny)))
 
 
