@@ -1,6 +1,6 @@
 # make        set up the environment and run the main job on the default configuration
 # make test   set up the environment and run the tests
-# make selftest check-kinetics  recover known states and known rates, and see through three samples without any
+# make selftest  recover known states and known rates, and see through three samples without any
 # make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make inspect FILE='run*.dump'  what would be understood of a trajectory, and what is missing
@@ -17,7 +17,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test selftest inspect report check-report potential crosscheck lint clean
+.PHONY: all finished setup quick test selftest check-kinetics inspect report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }

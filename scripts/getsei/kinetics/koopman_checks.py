@@ -76,11 +76,12 @@ def stationary_window(states: States, data: Counts, verdict: window.Verdict) -> 
         ),
         *(
             checks.row(
-                f"drift of {bond['name']} bonds between halves",
+                f"drift of {bond['name']} bonds",
                 bond["change"],
                 window.BOND_LIMIT,
                 passed=bond["passed"],
-                meaning=f"Relative change of {bond['before']:.3g} bonds per atom, 95 % interval "
+                meaning=f"Relative change of {bond['before']:.3g} bonds per atom, from the first quarter of "
+                "the window to its second half, 95 % interval "
                 f"[{bond['low']:.2g}, {bond['high']:.2g}]; a failure means that the electrolyte reacts.",
             )
             for bond in verdict.bonds
@@ -227,7 +228,8 @@ def model(
             validation.CK_SHARE,
             passed=bool(ck.agreement >= validation.CK_SHARE),
             meaning="Share of staying probabilities at 2 to 5 lags that the model predicts within their 95 % "
-            "interval; below the limit the states keep a memory over the lag.",
+            f"interval or within {validation.CK_TOLERANCE:g}; below the limit the states keep a memory over "
+            "the lag.",
         ),
         checks.row(
             "lag from which the slowest timescale is flat, ps",
