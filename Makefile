@@ -3,6 +3,8 @@
 # make selftest  recover known states and known rates, and see through three samples without any
 # make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
 # make quick  the same jobs on a protocol of a few minutes, for a first look
+# make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
+# make check-inputs  the bars of bringing your own structure: worked entries end to end, broken files
 # make inspect FILE='run*.dump'  what would be understood of a trajectory, and what is missing
 # make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
 
@@ -58,8 +60,12 @@ report: setup
 check-report: setup
 	OMP_NUM_THREADS=1 python benchmarks/check_report.py
 
+.PHONY: new check-inputs
 new: setup
 	@PYTHONPATH=scripts $(BIN)/python -m getsei.proposal "$(SYSTEM)" "$(CIF)" "$(METAL)"
+
+check-inputs: setup
+	OMP_NUM_THREADS=1 python benchmarks/check_inputs.py
 
 potential: setup
 	snakemake potential

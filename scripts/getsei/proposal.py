@@ -208,6 +208,7 @@ def propose(name: str, file: str, metal_name: str | None = None) -> str:
     known = set(sources.stated_elements(str(ROOT / EMBEDDED)) or ())
     embedded = elements <= known
     lines = [
+        "# yaml-language-server: $schema=../workflow/schemas/config.schema.json",
         f"# {crystal.formula}{' | ' + metal.name if metal else ', alone'}: proposed from {file}.",
         "# config/README.md describes every key; what is not said here is taken from config/config.yaml.",
         f"#   snakemake --configfile config/{name}.yaml                      the run",

@@ -4,6 +4,7 @@
 """
 
 import copy
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -308,6 +309,9 @@ def document(schema: Mapping[str, Any]) -> str:
         "<!-- Generated from workflow/schemas/config.schema.yaml by",
         "     PYTHONPATH=scripts python -m getsei.settings > config/README.md -->",
         "",
+        "Editors with the YAML language server (VS Code with the YAML extension, Neovim, Emacs)",
+        "complete and explain these keys as you type, by the first line of `config.yaml`.",
+        "",
         schema["description"],
         "Units are part of the key names. An unknown key, a wrong type or a value out of range stops the run",
         "before any job starts, with a message that names the key.",
@@ -368,5 +372,14 @@ def _table(properties: Mapping[str, Any]) -> list[str]:
     return [*rows, ""]
 
 
+def editor_schema(schema: Mapping[str, Any]) -> str:
+    """Return the schema as JSON, for editors that complete and check config.yaml as it is typed.
+
+    A file that is laid over config.yaml need not repeat its other parts.
+    """
+    return json.dumps({**schema, "required": ["systems"]}, indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(document(load_schema()))
+    write = editor_schema if sys.argv[1:] == ["--json"] else document
+    sys.stdout.write(write(load_schema()))

@@ -1,0 +1,191 @@
+"""`make check-inputs`: the bars of bringing your own structure, and what was measured against each.
+
+    python benchmarks/check_inputs.py [WORD ...]    only the checks whose name holds one of the words
+
+Exits with 1 where a bar is missed. Every run happens on a copy of the workflow in a temporary folder.
+"""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from getsei.errors import UserError
+from getsei.structures import crystals
+
+PARTS = ("Snakefile", "workflow", "config", "envs", "scripts", "profiles")
+SHORT = {
+    "defaults": {
+        "interface": {"ordering_draws": 4},
+        "md": {
+            "frame_interval_fs": 2.0,
+            "segment_ps": 0.08,
+            "checkpoint_ps": 0.04,
+            "minimise_steps": 3,
+            "react_ps": 0.02,
+            "equilibrate_ps": 0.02,
+            "production_ps": 0.08,
+        },
+        "gcl": {"steps": 20},
+        "states": {"sample": 200, "n_states": 4},
+        "kinetics": {"lag_ps": 0.006, "scan_lags_ps": [0.002, 0.006, 0.01], "bootstrap": 20},
+        "transport": {"mobility_lag_ps": 0.01},
+    }
+}
+"""Sixty steps of dynamics: enough for every stage to run, too few for any number to mean anything."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A bar and what was measured."""
+
+    bar: str
+    measured: str
+    passed: bool
+
+
+def run_example(name: str) -> Row:
+    """Run one worked entry from its configuration to the report."""
+    example = yaml.safe_load((ROOT / f"config/examples/{name}.yaml").read_text(encoding="utf-8"))
+    bar = f"config/examples/{name}.yaml runs from entry to report on a short protocol"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in PARTS:
+            source = ROOT / part
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / part)
+        (copy / "short.yaml").write_text(yaml.safe_dump(SHORT), encoding="utf-8")
+        files = ["--configfile", f"config/examples/{name}.yaml", "short.yaml"]
+        began, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        for arguments in (["--cores", "1", *files], ["--report", "report.html", *files]):
+            done = snakemake(copy, *arguments)
+            if done.returncode:
+                return Row(bar, f"failed: {last_words(copy, done)}", passed=False)
+        results = copy / example["pathvars"]["results"]
+        told = []
+        for system in example["run"]:
+            numbers = json.loads((results / system / "summary.json").read_text(encoding="utf-8"))["numbers"]
+            atoms = numbers["n_atoms"]["value"]
+            held = sum(one["supported"] for one in numbers.values())
+            told.append(f"{system}: {atoms:.0f} atoms, {held} of {len(numbers)} numbers supported")
+        size = (copy / "report.html").stat().st_size
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = used.ru_utime + used.ru_stime - cpu.ru_utime - cpu.ru_stime
+    told.append(f"report {size / 1e6:.1f} MB")
+    told.append(f"{seconds:.0f} s of CPU, {time.perf_counter() - began:.0f} s by the clock")
+    return Row(bar, "; ".join(told), passed=size > 10_000)
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run Snakemake in a folder."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def last_words(folder: Path, done: subprocess.CompletedProcess) -> str:
+    """Return what the job that failed said last, else what Snakemake did."""
+    logs = sorted(folder.glob("results/**/logs/**/*.log"), key=lambda path: path.stat().st_mtime)
+    text = logs[-1].read_text(encoding="utf-8") if logs else done.stderr
+    return f"{logs[-1].stem if logs else 'snakemake'}: {text.strip().splitlines()[-1]}"
+
+
+CIF = """data_x
+_cell_length_a 5.7158
+_cell_length_b 5.7158
+_cell_length_c 5.7158
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_IT_number 225
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+S1 0.0 0.0 0.0 1.0
+Li1 0.25 0.25 0.25 1.0
+"""
+POSCAR = "Li2S\n1.0\n5.7 0 0\n0 5.7 0\n0 0 5.7\nLi S\n1 1\nDirect\n0.25 0.25 0.25\n0 0 0\n"
+BROKEN = {
+    "truncated.cif": CIF[:-22],
+    "no_cell.cif": CIF.replace("_cell_length_a 5.7158\n", ""),
+    "nan.cif": CIF.replace("0.25 0.25 0.25", "nan 0.25 0.25"),
+    "no_sites.cif": CIF[: CIF.index("loop_")],
+    "unknown_element.cif": CIF.replace("Li1", "Qq1"),
+    "overfull.cif": CIF.replace("0.25 1.0", "0.25 1.7"),
+    "not_neutral.cif": CIF.replace("0.25 1.0", "0.25 0.5"),
+    "truncated.vasp": POSCAR[:-6],
+    "no_species.vasp": POSCAR.replace("Li S\n", ""),
+    "mixed_counts.vasp": POSCAR.replace("1 1\n", "1 1 2\n"),
+    "nan.vasp": POSCAR.replace("0.25 0.25 0.25", "0.25 nan 0.25"),
+    "no_cell.vasp": POSCAR.replace("0 0 5.7\n", "0 5.7 0\n"),
+    "empty.vasp": "",
+}
+
+
+def refuse_broken_structures() -> Row:
+    """Read malformed files; each must be refused by name, without a traceback."""
+    clear, unclear = 0, []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in BROKEN.items():
+            path = Path(folder) / name
+            path.write_text(text, encoding="utf-8")
+            try:
+                crystals.load(path)
+                unclear.append(f"{name} was taken")
+            except UserError as error:
+                if name in str(error):
+                    clear += 1
+                else:
+                    unclear.append(f"{name}: {error}")
+            except Exception as error:
+                unclear.append(f"{name}: {type(error).__name__}: {error}")
+    measured = "; ".join([f"{clear} of {len(BROKEN)} refused with a clear message", *unclear])
+    return Row("malformed CIF and POSCAR: a clear error each", measured, not unclear)
+
+
+CHECKS: dict[str, Callable[[], Row]] = {
+    "broken structures": refuse_broken_structures,
+    **{
+        f"example {path.stem}": partial(run_example, path.stem)
+        for path in sorted((ROOT / "config" / "examples").glob("*.yaml"))
+    },
+}
+"""Name to check; each is run in turn and prints its row."""
+
+
+def main(words: list[str]) -> int:
+    """Run the checks and print the table."""
+    missed = 0
+    for name, check in CHECKS.items():
+        if words and not any(word in name for word in words):
+            continue
+        row = check()
+        missed += not row.passed
+        print(f"{'pass' if row.passed else 'MISS'}  {row.bar}\n      {row.measured}", flush=True)
+    print("every bar met" if not missed else f"{missed} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
