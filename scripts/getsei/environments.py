@@ -31,6 +31,7 @@ THERMAL_FALLBACK_A = 0.2
 """Where no segment holds two frames: the amplitude of sulfides near 400 K."""
 
 _PROGRESS_S = 15.0
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -94,22 +95,34 @@ def extract(
             f"mobile: no atom of {', '.join(mobile)} in the trajectory, which holds "
             f"{', '.join(sorted(set(species.tolist())))}; name one of these"
         )
+    if not np.any(trajectory.cell(frames[0])):
+        raise UserError(
+            f"cell of frame {frames[0]}: the trajectory has no cell, but neighbours are looked for across "
+            "its periodic faces; write the cell into the file that the trajectory was read from"
+        )
     numbers = np.array([atomic_numbers[symbol] for symbol in species.tolist()], dtype=np.uint8)
     first_cell = cells.check(trajectory.cell(frames[0]), name=f"cell of frame {frames[0]}")
     scale = 1.0 if built_height_A is None else float(cells.heights(first_cell)[2]) / built_height_A
     finder = _Finder(cutoff_A, atoms, numbers)
-    per_environment = np.empty(len(frames) * len(atoms), dtype=np.int64)
-    positions = np.empty((len(frames), len(atoms), 3), dtype=np.float32)
     cell_sum = np.zeros((3, 3))
+    total, how_many = 0, np.zeros(1, dtype=np.int64)
     started = reported = time.perf_counter()
-    with _Spool(np.uint8, ()) as neighbours, _Spool(np.float16, (3,)) as vectors:
+    with (
+        _Spool(np.int64, ()) as offsets,
+        _Spool(np.uint8, ()) as neighbours,
+        _Spool(np.float16, (3,)) as vectors,
+        _Spool(np.float32, (len(atoms), 3)) as positions,
+    ):
+        offsets.append(np.zeros(1, dtype=np.int64))
         for done, frame in enumerate(frames):
             cell = cells.check(trajectory.cell(frame), name=f"cell of frame {frame}")
-            counts, kinds, offsets_A = finder(trajectory.in_cell(frame), cell)
-            per_environment[done * len(atoms) : (done + 1) * len(atoms)] = counts
+            counts, kinds, between = finder(trajectory.in_cell(frame), cell)
+            offsets.append(total + np.cumsum(counts))
             neighbours.append(kinds)
-            vectors.append(offsets_A)
-            positions[done] = trajectory.positions[frame, atoms]
+            vectors.append(between)
+            positions.append(trajectory.positions[frame, atoms][None])
+            how_many = _added(how_many, np.bincount(counts))
+            total += len(kinds)
             cell_sum += cell
             now = time.perf_counter()
             if now - reported > _PROGRESS_S:
@@ -121,21 +134,22 @@ def extract(
                     rate * len(atoms),
                     (len(frames) - done - 1) / rate,
                 )
-        _check_neighbours(per_environment, cutoff_A)
-        found_species, found_vectors = neighbours.array(), vectors.array()
+        _check_neighbours(how_many, cutoff_A)
+        found = [spool.array() for spool in (offsets, neighbours, vectors, positions)]
+    n_environments = len(frames) * len(atoms)
     log.info(
         "%d environments of %d ions, %.1f neighbours on average, %.1f us each",
-        len(per_environment),
+        n_environments,
         len(atoms),
-        per_environment.mean(),
-        1e6 * (time.perf_counter() - started) / len(per_environment),
+        total / n_environments,
+        1e6 * (time.perf_counter() - started) / n_environments,
     )
     return records.Environments(
-        offsets=np.concatenate([[0], np.cumsum(per_environment)]),
-        species=found_species,
-        vectors=found_vectors,
+        offsets=found[0],
+        species=found[1],
+        vectors=found[2],
         atoms=atoms,
-        positions=positions,
+        positions=found[3],
         segments=segments,
         regions=scale * np.array([[r.z_low_A, r.z_high_A] for r in regions], dtype=float).reshape(-1, 2),
         region_names=[r.name for r in regions],
@@ -150,8 +164,17 @@ def extract(
     )
 
 
-def _check_neighbours(counts: np.ndarray, cutoff_A: float) -> None:
-    if np.median(counts) < MIN_MEDIAN_NEIGHBOURS:
+def _added(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Add two histograms of unequal length."""
+    longer, shorter = (first, second) if len(first) >= len(second) else (second, first)
+    found = longer.copy()
+    found[: len(shorter)] += shorter
+    return found
+
+
+def _check_neighbours(how_many: np.ndarray, cutoff_A: float) -> None:
+    """Refuse a cutoff that catches almost nothing, from the number of ions by number of neighbours."""
+    if 2 * how_many[:MIN_MEDIAN_NEIGHBOURS].sum() > how_many.sum():
         raise UserError(
             f"environments: half of the ions have fewer than {MIN_MEDIAN_NEIGHBOURS} neighbours within "
             f"cutoff_A = {cutoff_A}; raise it (5 Å holds the first shells of most solids)"
@@ -334,4 +357,6 @@ def padded(
 
 def widest(environments: records.Environments) -> int:
     """Return the largest number of neighbours of any environment."""
-    return int(np.diff(environments.offsets).max())
+    offsets = environments.offsets
+    blocks = range(0, len(offsets) - 1, _BLOCK)
+    return max(int(np.diff(offsets[start : start + _BLOCK + 1]).max()) for start in blocks)

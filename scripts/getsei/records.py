@@ -226,7 +226,9 @@ class Environments(Record):
     species: np.ndarray = array("1", "(n_neighbours,) uint8 atomic numbers", mapped=True)
     vectors: np.ndarray = array("Å", "(n_neighbours, 3) float16, from the ion to its neighbour", mapped=True)
     atoms: np.ndarray = array("1", "(n_ions,) index of each ion among the atoms of the trajectory")
-    positions: np.ndarray = array("Å", "(n_frames, n_ions, 3) float32, unwrapped, of the mobile ions")
+    positions: np.ndarray = array(
+        "Å", "(n_frames, n_ions, 3) float32, unwrapped, of the mobile ions", mapped=True
+    )
     segments: np.ndarray = array("1", "(n_segments, 2) analysed frames [start, stop)")
     regions: np.ndarray = array("Å", "(n_regions, 2) z-range [low, high) of each region at the start")
     region_names: list[str]

@@ -131,35 +131,34 @@ def populations(axes: Axes, states: States) -> None:
 
 
 def choice(axes: Axes, states: States) -> None:
-    """Draw the silhouette against the number of states, beside that of structureless data."""
-    rows = sorted(
-        (row for row in states.choice if row.get("silhouette") is not None),
-        key=lambda row: row.get("n_states", 0),
-    )
+    """Draw how far the silhouette exceeds its null, by number of states and method, and for the baselines."""
+    rows = [row for row in states.candidates or states.choice if row.get("excess") is not None]
     style.panel(axes, "d", f"choice of the number of states (used: {states.n_states})")
     if not rows:
         style.message(axes, states.choice_note or "no other number of states was tried")
         return
     methods = sorted({str(row.get("method", "")) for row in rows})
     for number, method in enumerate(methods):
-        mine = [row for row in rows if str(row.get("method", "")) == method]
-        k = [row["n_states"] for row in mine]
-        colour = style.ramp(number, len(methods))
-        axes.plot(
-            k,
-            [row["silhouette"] for row in mine],
-            color=colour,
-            marker=style.marker(number),
-            label=f"{method} data".strip(),
+        mine = sorted(
+            (row for row in rows if str(row.get("method", "")) == method), key=lambda row: row["n_states"]
         )
-        nulls = [row.get("silhouette_null") for row in mine]
-        if any(null is not None for null in nulls):
-            shown = [np.nan if null is None else null for null in nulls]
-            axes.plot(k, shown, color=colour, linestyle=":", label=f"{method} null".strip())
+        colour, marker = style.ramp(number, len(methods)), style.marker(number)
+        k, excess = [row["n_states"] for row in mine], [row["excess"] for row in mine]
+        faces = [colour if row.get("sound", True) else "white" for row in mine]
+        axes.plot(k, excess, color=colour, linewidth=0.9, marker=marker, markersize=0, zorder=1)
+        axes.scatter(k, excess, s=16, marker=marker, facecolors=faces, edgecolors=[colour], zorder=2)
+        axes.plot([], [], color=colour, marker=marker, markersize=4, label=method or "data")
+    others = [row for row in states.baselines[1:] if np.isfinite(row["excess"])]
+    for number, row in enumerate(others):
+        axes.scatter(
+            row["n_states"], row["excess"], s=22, marker="x+1"[number % 3], color="#606060", zorder=3
+        )
+        axes.plot([], [], "x+1"[number % 3], color="#606060", label=row["representation"])
     axes.axvline(states.n_states, color=style.GREY, linewidth=0.7, zorder=0)
-    axes.set(xlabel="number of states", ylabel="silhouette")
+    axes.set(xlabel="number of states (hollow: not sound)", ylabel="silhouette above null")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    axes.legend(loc="best")
+    axes.margins(y=0.1)
+    axes.legend(loc="lower right", ncols=2, fontsize=6)
 
 
 def z_profile(axes: Axes, states: States) -> None:
