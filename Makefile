@@ -3,6 +3,8 @@
 # make check-states  what the states are worth, bar by bar (ARGUMENTS="--only speed" for a part)
 # make selftest  recover known states and known rates, and see through three samples without any
 # make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
+# make verify  recheck the checksums of finished results
+# make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
 # make check-inputs  the bars of bringing your own structure: worked entries end to end, broken files
@@ -20,7 +22,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test selftest check-states check-kinetics inspect report check-report potential crosscheck lint clean
+.PHONY: all finished setup quick test test-slurm selftest check-states check-kinetics inspect verify report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
@@ -57,6 +59,12 @@ selftest: setup
 
 inspect: setup
 	@PYTHONPATH=scripts python -m getsei.trajectory.inspect $(FILE) $(OPTIONS)
+
+test-slurm: setup
+	OMP_NUM_THREADS=1 PYTHONPATH=scripts python benchmarks/check_slurm.py
+
+verify: setup
+	PYTHONPATH=scripts python -m getsei.crate $$(ls results/*/ro-crate-metadata.json)
 
 report: setup
 	snakemake build_report

@@ -21,6 +21,7 @@ include: "workflow/rules/transport.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/potentials.smk"
+include: "workflow/rules/provenance.smk"
 
 
 rule all:

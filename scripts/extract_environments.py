@@ -4,13 +4,10 @@ from getsei import job
 
 job.prepare(snakemake)
 
-import json
-from pathlib import Path
-
-from getsei import cells, environments, records
+from getsei import cells, environments, json_files, records
 
 with job.logged(snakemake) as log:
-    report = json.loads(Path(snakemake.input.report).read_text(encoding="utf-8"))
+    report = json_files.load(snakemake.input.report)
     environments.extract(
         records.Trajectory.load(snakemake.input.trajectory),
         mobile=snakemake.params.mobile,

@@ -4,17 +4,15 @@ from getsei import job
 
 job.prepare(snakemake)
 
-import json
 from pathlib import Path
 
-import ase.io
 from getsei import provenance
 from getsei.dynamics import protocol, runner
 from getsei.potentials import calculators
+from getsei.structures import stored
 
 with job.logged(snakemake) as log:
-    atoms = ase.io.read(snakemake.input.structure)
-    report = json.loads(Path(snakemake.input.report).read_text(encoding="utf-8"))
+    atoms, report = stored.load(snakemake.input.structure, snakemake.input.report)
     species = atoms.get_chemical_symbols()
     out = snakemake.output
     runner.run_segment(

@@ -4,15 +4,20 @@ from getsei import job
 
 job.prepare(snakemake)
 
+import shutil
+from pathlib import Path
+
 from getsei import records
 from getsei.contrastive import embedding, training
 
 with job.logged(snakemake) as log:
     replicas = [records.Environments.load(path) for path in snakemake.input.environments]
+    checkpoint = Path(snakemake.output.encoder).with_suffix(".checkpoint")
     settings = training.TrainingSettings(**snakemake.params.cfg)
     if snakemake.input.shared:
         trained = embedding.load(snakemake.input.shared)
     else:
-        trained = training.train_encoders([replicas], settings)
+        trained = training.train_encoders([replicas], settings, checkpoint)
     training.embed_system(trained, replicas, settings).save(snakemake.output.embedding)
     embedding.save(trained, snakemake.output.encoder)
+    shutil.rmtree(checkpoint, ignore_errors=True)

@@ -4,6 +4,9 @@ from getsei import job
 
 job.prepare(snakemake)
 
+import shutil
+from pathlib import Path
+
 from getsei import records
 from getsei.contrastive import embedding, training
 
@@ -13,4 +16,6 @@ with job.logged(snakemake) as log:
         for name in snakemake.params.systems
     ]
     settings = training.TrainingSettings(**snakemake.params.cfg)
-    embedding.save(training.train_encoders(systems, settings), snakemake.output.encoder)
+    checkpoint = Path(snakemake.output.encoder).with_suffix(".checkpoint")
+    embedding.save(training.train_encoders(systems, settings, checkpoint), snakemake.output.encoder)
+    shutil.rmtree(checkpoint, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Entry point shared by all scripts (standard library only)."""
 
+import errno
 import logging
 import os
 import sys
@@ -33,8 +34,9 @@ def prepare(snakemake: Any) -> None:
 def logged(snakemake: Any) -> Iterator[logging.Logger]:
     """Log to the rule's file and to the terminal; turn a failure into one clear message.
 
-    A `UserError` or a `GuardError` ends the process with its message alone; any other exception also
-    leaves its traceback in the log.
+    A `UserError` or a `GuardError` ends the process with its message alone, and so do a full disk, a file
+    that may not be read or written, and a lack of memory; any other exception also leaves its traceback in
+    the log.
     """
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,37 @@ def logged(snakemake: Any) -> Iterator[logging.Logger]:
     except (UserError, GuardError) as error:
         log.error("%s", error)
         sys.exit(1)
+    except Exception as error:
+        reason = machine_failure(error)
+        if reason is None:
+            log.exception("rule %s failed", snakemake.rule)
+            raise
+        log.error("%s", reason)
+        sys.exit(1)
     except BaseException:
         log.exception("rule %s failed", snakemake.rule)
         raise
     log.info("done in %.1f s", time.perf_counter() - started)
+
+
+def machine_failure(error: BaseException | None) -> str | None:
+    """Say in a line what the machine lacks, where that is what stopped a rule; None for anything else."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        name = getattr(error, "filename", None)
+        # HDF5 and compiled code give the number or the words of the system somewhere in their text.
+        text = str(error)
+        full = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "errno = 28" in text
+        if isinstance(error, OSError) and full:
+            return (
+                f"{name or 'the results folder'}: no space left on the device. Free some and run again; what "
+                "is finished, and the last checkpoint, are kept"
+            )
+        if isinstance(error, OSError) and number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return (
+                f"{name or text}: permission denied. Make it readable and its folder writable, and run again"
+            )
+        if isinstance(error, MemoryError):
+            return "out of memory. Run again with more (resources: mem_mb), or fewer jobs at a time (--cores)"
+        error = error.__cause__ or error.__context__
+    return None

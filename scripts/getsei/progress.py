@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from getsei import json_files
+
 FINISHED, FAILED, OUTDATED, MISSING = "finished", "failed", "outdated", "missing"
 DONE = re.compile(r": done in [0-9.]+ s$")
 LINE = re.compile(r"^\d\d:\d\d:\d\d (?P<rule>\w+) (?P<where>\S*): (?P<message>.*)$")
@@ -113,10 +115,7 @@ def survey(
 def load(statuses: Sequence[Status], summaries: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the summary of each system, and one without numbers for those that did not finish."""
     return [
-        {**json.loads(Path(summaries[s.system]).read_text(encoding="utf-8")), "status": s.state}
-        if s.ok
-        else stub(s)
-        for s in statuses
+        {**json_files.load(summaries[s.system]), "status": s.state} if s.ok else stub(s) for s in statuses
     ]
 
 

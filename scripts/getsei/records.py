@@ -114,7 +114,9 @@ class Record:
                     for item in dataclasses.fields(cls)  # type: ignore[arg-type]
                     if item.name in handle or "unit" not in item.metadata or item.default_factory is MISSING
                 }
-        except (OSError, KeyError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # a damaged file makes h5py raise almost anything
             raise UserError(
                 f"{path}: not a readable {cls.__name__} file ({error}); delete it and run again"
             ) from error
@@ -159,6 +161,8 @@ def _write_array(handle: h5py.File, name: str, value: np.ndarray, metadata: Mapp
         value = np.char.encode(value, "utf-8")
     large = value.ndim > 0 and value.nbytes >= COMPRESS_FROM_BYTES and not metadata["mapped"]
     options = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if large else {}
+    if value.size and value.ndim and not metadata["mapped"]:
+        options["fletcher32"] = True  # damage is then an error and not another number
     dataset = handle.create_dataset(name, data=value, **options)
     dataset.attrs["unit"] = metadata["unit"]
     dataset.attrs["shape"] = metadata["shape"]

@@ -4,9 +4,11 @@
 """
 
 import copy
+import itertools
 import json
+import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,9 @@ STAGES = (
     "tpt",
     "transport",
 )
+MAX_DEPTH = 20
+"""Deeper nesting than any configuration has."""
+MAX_PROBLEMS = 20
 WHOLE_TOLERANCE = 1e-6
 """How far a ratio of two times may be from a whole number."""
 
@@ -70,7 +75,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         raise UserError(f"run: there is no system {', '.join(unknown)}; there are {known}")
     systems = {name: _merged(shared, config["systems"][name] or {}) for name in chosen}
     systems |= _by_ion(systems)
-    problems = [problem for name, system in systems.items() for problem in _contradictions(name, system)]
+    problems = once({name: list(_contradictions(name, system)) for name, system in systems.items()})
     problems += _unlike_sharers(systems)
     if problems:
         raise UserError("the configuration contradicts itself:\n" + "\n".join(f"  {p}" for p in problems))
@@ -89,6 +94,18 @@ def _by_ion(systems: Mapping[str, Any]) -> dict[str, Any]:
                 )
             found[single] = {**copy.deepcopy(system), "mobile": [ion], "sampled_by": name}
     return found
+
+
+def once(problems: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the problems of all systems, saying only once what several share."""
+    systems: dict[str, list[str]] = {}
+    for name, found in problems.items():
+        for problem in found:
+            systems.setdefault(problem.removeprefix(f"systems.{name}"), []).append(name)
+    return [
+        f"systems.{names[0]}{f' (and {len(names) - 1} more)' if len(names) > 1 else ''}{problem}"
+        for problem, names in systems.items()
+    ]
 
 
 def default_settings(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,14 +134,34 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.path])
-    problems = list(dict.fromkeys(line for error in errors for line in _explain(error)))
+    problems = list(itertools.islice(_unreadable(config, ""), MAX_PROBLEMS))
+    if not problems:
+        validator = jsonschema.Draft202012Validator(schema)
+        errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.path])
+        problems = list(dict.fromkeys(line for error in errors for line in _explain(error)))
     if problems:
         raise UserError(
             "the configuration is not valid (config/README.md describes every key):\n"
             + "\n".join(f"  {problem}" for problem in problems)
         )
+
+
+def _unreadable(node: Any, key: str, depth: int = 0) -> Iterator[str]:
+    """Say which values no schema can judge: not a number, endless, or a key that is no text."""
+    if depth > MAX_DEPTH:
+        yield f"{key[:80]}…: nested without end"
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield f"{key}: {node} is no number to calculate with; give a finite one"
+    elif isinstance(node, Mapping):
+        for name, child in node.items():
+            where = f"{key}.{name}".lstrip(".")
+            if not isinstance(name, str):
+                yield f"{where}: YAML reads this key as {name!r}, not as text; put it in quotes or rename it"
+            else:
+                yield from _unreadable(child, where, depth + 1)
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from _unreadable(child, f"{key}[{index}]", depth + 1)
 
 
 def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
@@ -161,6 +198,8 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
             hint = " (YAML reads this as text; write a decimal point, as in 1.0e-3, and no quotes)"
         except ValueError:
             pass
+    if isinstance(error.instance, bool) and error.validator in {"type", "anyOf", "enum"}:
+        hint = " (YAML reads yes, no, on and off as true or false; put text in quotes)"
     yield f"{key}: {error.instance!r} is not allowed{hint}; expected {describe_type(error.schema)}"
 
 
@@ -224,6 +263,7 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
             f"{where}.md.frame_interval_fs: {md['frame_interval_fs']} fs is not a multiple of timestep_fs "
             f"{md['timestep_fs']} fs"
         )
+        return  # nothing else would fit either
     for key in ("react_ps", "equilibrate_ps", "production_ps", "segment_ps", "checkpoint_ps"):
         if not whole_multiple(md[key], frame_ps):
             yield (

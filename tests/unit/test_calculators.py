@@ -158,7 +158,7 @@ def test_cuda_without_a_device_is_refused_and_auto_says_why(monkeypatch):
 
 def test_a_card_that_lacks_an_element_stops_the_workflow_before_any_job():
     embedded = {"model": str(models.provenance.ROOT.parent / "config/potentials/getsei-small.safetensors")}
-    sources.check_elements("systems.a", embedded, ["Li", "S"])
-    sources.check_elements("systems.a", {"model": "chgnet"}, ["Na"])
-    with pytest.raises(UserError, match=r"systems.a.potential.model: .* not Na, which the crystals hold"):
-        sources.check_elements("systems.a", embedded, ["Na", "S"])
+    sources.check_elements(embedded, ["Li", "S"])
+    sources.check_elements({"model": "chgnet"}, ["Na"])
+    with pytest.raises(UserError, match=r"potential.model: .* not Na, which the crystals hold"):
+        sources.check_elements(embedded, ["Na", "S"])

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from getsei import records, synthetic, tensors
-from getsei.contrastive import diagnostics, embedding, training
+from getsei.contrastive import checkpoints, diagnostics, embedding, losses, training
 from getsei.contrastive.encoder import Tokeniser
 from getsei.contrastive.pool import Pool, draw_pairs, shares
 from getsei.errors import UserError
@@ -193,3 +193,45 @@ def test_embedding_survives_a_round_trip(trained, tmp_path):
     again = records.Embedding.load(tmp_path / "embedding.h5")
     np.testing.assert_array_equal(again.vectors, trained[0].vectors)
     assert again.diagnostics["effective_rank"] == trained[0].diagnostics["effective_rank"]
+
+
+class Killed(Exception):
+    """Stands for a kill between two steps."""
+
+
+@pytest.mark.parametrize("kill_at", [7, 61, 100])
+def test_interrupted_training_gives_the_same_bits(truth, trained, tmp_path, monkeypatch, caplog, kill_at):
+    monkeypatch.setattr(checkpoints, "EVERY_s", 0.0)
+    evaluate, calls = losses.evaluate, []
+
+    def mortal(*arguments):
+        calls.append(1)
+        if len(calls) == kill_at:
+            raise Killed
+        return evaluate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(losses, "evaluate", mortal)
+        with pytest.raises(Killed):
+            training.train_encoders([[truth.environments]], SETTINGS, tmp_path)
+    with caplog.at_level("INFO", "getsei"):
+        again = training.train_encoders([[truth.environments]], SETTINGS, tmp_path)
+    assert f"going on after step {min(60, kill_at - 1)}" in caplog.text
+    for ours, theirs in zip(again.encoders, trained[1].encoders, strict=True):
+        assert embedding.digest(ours) == embedding.digest(theirs)
+    assert again.history == trained[1].history
+
+
+def test_checkpoints_of_others_and_damaged_ones_are_not_used(truth, tmp_path, caplog):
+    short = dataclasses.replace(SETTINGS, steps=2, repeats=0)
+    first = training.train_encoders([[truth.environments]], short, tmp_path)
+    (path,) = tmp_path.iterdir()
+    with caplog.at_level("INFO", "getsei"):
+        training.train_encoders(
+            [[truth.environments]], dataclasses.replace(short, learning_rate=0.1), tmp_path
+        )
+        assert "another training" in caplog.text
+        path.write_bytes(path.read_bytes()[:100])
+        second = training.train_encoders([[truth.environments]], short, tmp_path)
+        assert "damaged" in caplog.text
+    assert embedding.digest(first.encoders[0]) == embedding.digest(second.encoders[0])

@@ -5,31 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
+from sandbox import TINY
 
 pytestmark = pytest.mark.slow
 
-TINY = {
-    "systems": {
-        "li6ps5cl": {"interface": {"electrolyte": "Li6PS5Cl_ordered", "electrolyte_thickness_A": 9.0}}
-    },
-    "defaults": {
-        "interface": {"metal_thickness_A": 10.0},
-        "md": {
-            "minimise_steps": 5,
-            "react_ps": 0.1,
-            "equilibrate_ps": 0.1,
-            "segment_ps": 0.4,
-            "checkpoint_ps": 0.2,
-            "production_ps": 0.8,
-            "frame_interval_fs": 20.0,
-        },
-        "gcl": {"steps": 40},
-        "states": {"sample": 500},
-        "kinetics": {"lag_ps": 0.06, "scan_lags_ps": [0.02, 0.06, 0.1], "bootstrap": 50},
-        "transport": {"mobility_lag_ps": 0.1},
-    },
-}
 RESULTS = (
     "r1/interface/structure.extxyz",
     "r1/trajectory/trajectory.h5",
@@ -43,14 +22,8 @@ RESULTS = (
 ESTIMATE_KEYS = {"value", "low", "high", "unit", "n", "supported"}
 
 
-def write(workflow, config):
-    path = workflow.folder / "config/config.yaml"
-    training = yaml.safe_load(path.read_text())["potential_training"]
-    path.write_text(yaml.safe_dump({**config, "potential_training": training}))
-
-
 def test_from_structure_to_report(workflow):
-    write(workflow, TINY)
+    workflow.configure(TINY)
     done = workflow.run("--cores", "2")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
     results = workflow.folder / "results"
@@ -112,24 +85,24 @@ def check_reruns(workflow):
 
     changed = json.loads(json.dumps(TINY))
     changed["defaults"]["tpt"] = {"path_fraction": 0.9}
-    write(workflow, changed)
+    workflow.configure(changed)
     jobs = workflow.jobs()
     assert "run_tpt" in jobs
     assert not {"run_md", "train_gcl", "assign_states", "fit_edmd"} & set(jobs)
 
     longer = json.loads(json.dumps(TINY))
     longer["defaults"]["md"]["production_ps"] = 1.2
-    write(workflow, longer)
+    workflow.configure(longer)
     assert workflow.jobs()["run_md"] == 1, "a longer production only adds a segment"
 
     added = json.loads(json.dumps(TINY))
     added["systems"]["li7la3zr2o12"] = {"interface": {"electrolyte": "Li7La3Zr2O12_tetragonal"}}
-    write(workflow, added)
+    workflow.configure(added)
     jobs = workflow.jobs()
     assert jobs["build_interface"] == jobs["fit_edmd"] == jobs["compare_systems"] == 1
     assert jobs["run_md"] == 4
 
-    write(workflow, TINY)
+    workflow.configure(TINY)
     module = library / "transport.py"
     module.write_text(module.read_text() + "\n# a comment\n")
     jobs = workflow.jobs()
@@ -142,7 +115,7 @@ def check_reruns(workflow):
 def test_logs_hold_no_traceback_for_a_missing_model(workflow):
     broken = json.loads(json.dumps(TINY))
     broken["defaults"]["potential"] = {"model": "config/potentials/README.md"}
-    write(workflow, broken)
+    workflow.configure(broken)
     done = workflow.run("--cores", "1")
     assert done.returncode != 0
     log = (workflow.folder / "results/logs/li6ps5cl/r1/build_interface.log").read_text()

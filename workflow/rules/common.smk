@@ -1,11 +1,12 @@
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from getsei import captions, settings
+from getsei import captions, preflight, settings
 from getsei.dynamics import protocol
 from getsei.errors import UserError
 from getsei.potentials import sources
@@ -17,17 +18,11 @@ from getsei.trajectory import files
 def resolved_systems():
     """Return the complete settings of every system; a mistake stops here, without a traceback."""
     try:
+        if not workflow.is_main_process:
+            return settings.resolve(config)  # a job; the rest was checked before it
+        preflight.check_files(workflow.configfiles)
         systems = settings.resolve(config)
-        for name, system in systems.items():
-            if settings.is_own(system):
-                continue
-            chosen = [
-                system["interface"].get(key, "") for key in ("electrolyte", "metal")
-            ]
-            elements = set().union(
-                *(names.stated_elements(names.file_of(one)) for one in chosen)
-            )
-            sources.check_elements(f"systems.{name}", system["potential"], elements)
+        preflight.check(systems)
         return systems
     except UserError as error:
         raise WorkflowError(str(error)) from None
@@ -56,6 +51,16 @@ wildcard_constraints:
 def any_of(systems):
     """Return the wildcard pattern of the systems; without any it matches nothing."""
     return "|".join(systems) or "(?!)"
+
+
+def growing(amount):
+    """Return a resource (MB of memory, minutes) that grows with every retry of a job."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def gpus(wildcards):
+    """Return how many graphics processors a job that evaluates a system's potential needs."""
+    return int(SYSTEMS[wildcards.system]["potential"]["device"] == "cuda")
 
 
 def replicas(system):
@@ -141,6 +146,7 @@ def final_targets():
             for system in SYSTEMS
             for replica in replicas(system)
         ],
+        *expand("<results>/{system}/ro-crate-metadata.json", system=SYSTEMS),
     ]
 
 
@@ -155,6 +161,18 @@ def crystal_files(wildcards):
     interface = SYSTEMS[wildcards.system]["interface"]
     chosen = (interface["electrolyte"], interface["metal"])
     return [names.file_of(name) for name in chosen if name != names.NONE]
+
+
+def made_from(wildcards):
+    """Return the files that the results of a system come from."""
+    if wildcards.system in OWN:
+        runs = (
+            SimpleNamespace(system=wildcards.system, replica=replica)
+            for replica in replicas(wildcards.system)
+        )
+        return [path for run in runs for path in own_files(run)]
+    model = potential_file(wildcards) or []
+    return [*crystal_files(wildcards), *([model] if model else [])]
 
 
 def segment_parameters(wildcards):

@@ -20,8 +20,8 @@ rule summarise_system:
         "../../envs/summarise_system.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="10m",
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         settings=lookup(dpath="{system}", within=SYSTEMS),
         code=code_digest("summarise_system.py"),
@@ -79,8 +79,8 @@ rule compare_systems:
         "../../envs/compare_systems.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="10m",
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         systems=SYSTEMS,
         trusted=not FINISHED_ONLY,
@@ -106,8 +106,8 @@ rule build_report:
         "../../envs/build_report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="10m",
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         systems=SYSTEMS,
         trusted=not FINISHED_ONLY,

@@ -11,8 +11,8 @@ rule train_shared_gcl:
         "../../envs/train_shared_gcl.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         cfg=shared_gcl(),
         systems=sharing(),
@@ -42,8 +42,8 @@ rule train_gcl:
         "../../envs/train_gcl.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="1h",
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         cfg=lookup(dpath="{system}/gcl", within=SYSTEMS),
         code=code_digest("train_gcl.py"),

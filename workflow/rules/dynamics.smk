@@ -16,8 +16,9 @@ rule run_md:
         "../../envs/run_md.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime="12h",
+        mem_mb=growing(2500),
+        runtime=growing(720),
+        gpu=gpus,
     params:
         cfg=segment_parameters,
         potential=lookup(dpath="{system}/potential", within=SYSTEMS),

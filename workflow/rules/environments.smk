@@ -12,8 +12,8 @@ rule extract_environments:
         "../../envs/extract_environments.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="1h",
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         cfg=lookup(dpath="{system}/environments", within=SYSTEMS),
         mobile=lookup(dpath="{system}/mobile", within=SYSTEMS),

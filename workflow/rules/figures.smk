@@ -17,8 +17,8 @@ rule plot_dynamics:
         "../../envs/plot_dynamics.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=growing(1500),
+        runtime=growing(10),
     params:
         cfg=lookup(dpath="{system}/mobile", within=SYSTEMS),
         code=code_digest("plot_dynamics.py"),
@@ -45,8 +45,8 @@ rule plot_states:
         "../../envs/plot_states.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=growing(1500),
+        runtime=growing(10),
     params:
         code=code_digest("plot_states.py"),
     script:
@@ -72,8 +72,8 @@ rule plot_kinetics:
         "../../envs/plot_kinetics.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=growing(1500),
+        runtime=growing(10),
     params:
         code=code_digest("plot_kinetics.py"),
     script:
@@ -100,8 +100,8 @@ rule plot_pathways:
         "../../envs/plot_pathways.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=growing(1500),
+        runtime=growing(10),
     params:
         code=code_digest("plot_pathways.py"),
     script:
@@ -127,8 +127,8 @@ rule plot_transport:
         "../../envs/plot_transport.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=growing(1500),
+        runtime=growing(10),
     params:
         code=code_digest("plot_transport.py"),
     script:
@@ -160,8 +160,8 @@ rule plot_panels:
         "../../envs/plot_panels.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="10m",
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=code_digest("plot_panels.py"),
     script:

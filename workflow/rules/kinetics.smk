@@ -25,8 +25,8 @@ rule fit_edmd:
         "../../envs/fit_edmd.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="20m",
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         cfg=lookup(dpath="{system}/kinetics", within=SYSTEMS),
         code=code_digest("fit_edmd.py"),
@@ -63,8 +63,8 @@ rule run_tpt:
         "../../envs/run_tpt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="20m",
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         cfg=lookup(dpath="{system}/tpt", within=SYSTEMS),
         code=code_digest("run_tpt.py"),
@@ -85,8 +85,8 @@ rule crosscheck_kinetics:
         "../../envs/crosscheck_kinetics.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="10m",
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=code_digest("crosscheck_kinetics.py"),
     script:

@@ -24,8 +24,8 @@ rule sample_dataset:
         "../../envs/sample_dataset.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="4h",
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         cfg=TRAINING,
         code=code_digest("sample_dataset.py"),
@@ -47,8 +47,8 @@ rule label_frames:
         "../../envs/label_frames.yaml"
     threads: 1
     resources:
-        mem_mb=12000,
-        runtime="2h",
+        mem_mb=growing(12000),
+        runtime=growing(120),
     params:
         cfg={"teacher": TRAINING["teacher"]},
         code=code_digest("label_frames.py"),
@@ -76,8 +76,9 @@ rule train_potential:
         "../../envs/train_potential.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime="12h",
+        mem_mb=growing(6000),
+        runtime=growing(720),
+        gpu=int(TRAINING["device"] == "cuda"),
     params:
         cfg=TRAINING,
         code=code_digest("train_potential.py"),
@@ -121,8 +122,8 @@ rule evaluate_potential:
         "../../envs/evaluate_potential.yaml"
     threads: 1
     resources:
-        mem_mb=12000,
-        runtime="4h",
+        mem_mb=growing(12000),
+        runtime=growing(240),
     params:
         cfg=TRAINING,
         code=code_digest("evaluate_potential.py"),

@@ -38,8 +38,8 @@ rule assign_states:
         "../../envs/assign_states.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="1h",
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         cfg=lookup(dpath="{system}/states", within=SYSTEMS),
         code=code_digest("assign_states.py"),
@@ -61,8 +61,8 @@ rule export_states:
         "../../envs/export_states.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="20m",
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         replica=lambda wildcards: replicas(wildcards.system).index(wildcards.replica),
         stride=lookup(dpath="{system}/environments/stride", within=SYSTEMS),
@@ -89,8 +89,8 @@ rule match_states:
         "../../envs/match_states.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="10m",
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         systems=lambda wildcards, input: [Path(path).parts[-3] for path in input.states],
         code=code_digest("match_states.py"),

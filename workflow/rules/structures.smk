@@ -13,8 +13,9 @@ rule build_interface:
         "../../envs/build_interface.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="15m",
+        mem_mb=growing(2000),
+        runtime=growing(15),
+        gpu=gpus,
     params:
         cfg=lookup(dpath="{system}/interface", within=SYSTEMS),
         potential=lookup(dpath="{system}/potential", within=SYSTEMS),

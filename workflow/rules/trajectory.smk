@@ -14,8 +14,8 @@ rule store_trajectory:
         "../../envs/store_trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="20m",
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         md=lookup(dpath="{system}/md", within=SYSTEMS),
         interface=lookup(dpath="{system}/interface", within=SYSTEMS),
@@ -42,8 +42,8 @@ rule read_trajectory:
         "../../envs/read_trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         cfg=lookup(dpath="{system}/trajectory", within=SYSTEMS),
         code=code_digest("read_trajectory.py"),

@@ -20,8 +20,8 @@ rule measure_interphase:
         "../../envs/measure_interphase.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="20m",
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         sampling=lookup(dpath="{system}/kinetics", within=SYSTEMS),
         code=code_digest("measure_interphase.py"),
@@ -54,8 +54,8 @@ rule measure_transport:
         "../../envs/measure_transport.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="20m",
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         cfg=lookup(dpath="{system}/transport", within=SYSTEMS),
         sampling=lookup(dpath="{system}/kinetics", within=SYSTEMS),

@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from getsei import records
-from getsei.contrastive import augmentation, diagnostics, embedding, losses
+from getsei.contrastive import augmentation, checkpoints, diagnostics, embedding, losses
 from getsei.contrastive.embedding import Trained
 from getsei.contrastive.encoder import EncoderSettings, Tokeniser, build
 from getsei.contrastive.pool import Pool, choose_training_ions, draw_pairs, shares
@@ -76,16 +77,27 @@ def train(
     return embed_system(trained, replicas, settings), trained
 
 
-def train_encoders(systems: Sequence[Sequence[records.Environments]], settings: TrainingSettings) -> Trained:
-    """Train one encoder, and `repeats` more from other seeds, on the environments of one or more systems."""
+def train_encoders(
+    systems: Sequence[Sequence[records.Environments]],
+    settings: TrainingSettings,
+    checkpoint: Path | None = None,
+) -> Trained:
+    """Train one encoder, and `repeats` more from other seeds, on the environments of one or more systems.
+
+    With a `checkpoint`, a folder, an interrupted training goes on from there, to the same result; whoever has
+    stored the result deletes it.
+    """
     pools = [Pool(replicas) for replicas in systems]
     if len({pool.cutoff_A for pool in pools}) > 1:
         raise UserError("gcl: systems that share an encoder need the same environments.cutoff_A")
+    digest = checkpoints.digest_of(settings, systems)
     encoders, histories, chances = [], [], []
     with embedding.one_thread():
         for number in range(settings.repeats + 1):
-            encoder = build(encoder_settings(pools, settings), settings.seed + number)
-            history, chance = _optimise(encoder, pools, settings, settings.seed + number)
+            seed = settings.seed + number
+            encoder = build(encoder_settings(pools, settings), seed)
+            keeper = checkpoints.Keeper(checkpoint and checkpoint / f"seed{seed}.safetensors", digest)
+            history, chance = _optimise(encoder, pools, settings, seed, keeper)
             encoders.append(encoder)
             histories.append(history)
             chances.append(chance)
@@ -173,7 +185,11 @@ def encoder_settings(pools: Sequence[Pool], settings: TrainingSettings) -> Encod
 
 
 def _optimise(
-    encoder: nn.Module, pools: Sequence[Pool], settings: TrainingSettings, seed: int
+    encoder: nn.Module,
+    pools: Sequence[Pool],
+    settings: TrainingSettings,
+    seed: int,
+    keeper: checkpoints.Keeper,
 ) -> tuple[list[dict[str, float]], float]:
     """Minimise the contrastive loss; return its course and its value without learning.
 
@@ -199,10 +215,11 @@ def _optimise(
         for pool in pools
     ]
     change = augmentation.ViewSettings(settings.drop_probability, settings.mask_probability)
-    history: list[dict[str, float]] = []
-    recent = []
+    trainer = checkpoints.Trainer((encoder, projector), optimiser, schedule, generator, rng)
+    journal = keeper.resume(trainer)
+    first = journal.step + 1
     started = reported = time.perf_counter()
-    for step in range(1, settings.steps + 1):
+    for step in range(first, settings.steps + 1):
         sides: tuple[list[torch.Tensor], ...] = ([], [])
         for pool, some, number, amplitude in zip(pools, ions, per_round, amplitudes, strict=True):
             drawn, *both = draw_pairs(some, (rounds, number), pool.segment_of, settings.lag_frames, rng)
@@ -219,22 +236,25 @@ def _optimise(
         optimiser.step()
         schedule.step()
         value = float(loss.detach())
-        recent.append(value)
+        journal.step = step
+        journal.recent.append(value)
         if not np.isfinite(value):
             raise UserError("gcl: the loss is no longer a number; lower learning_rate")
         if step % HISTORY_EVERY == 0 or step == settings.steps:
             rate = schedule.get_last_lr()[0]
-            history.append({"step": step, "loss": float(np.mean(recent)), "learning_rate": float(rate)})
-            recent = []
+            loss_here = float(np.mean(journal.recent))
+            journal.history.append({"step": step, "loss": loss_here, "learning_rate": float(rate)})
+            journal.recent = []
+        keeper.keep(trainer, journal, now=step == settings.steps)
         now = time.perf_counter()
         if now - reported > _PROGRESS_S or step == settings.steps:
-            reported, speed = now, step / (now - started)
+            reported, speed = now, (step - first + 1) / (now - started)
             left = (settings.steps - step) / speed
             pairs = speed * rounds * sum(per_round)
             log.info(
                 "seed %d, step %d, loss %.3f, %.0f pairs/s, %.0f s to go", seed, step, value, pairs, left
             )
-    return history, losses.chance(settings.loss, sum(per_round))
+    return journal.history, losses.chance(settings.loss, sum(per_round))
 
 
 def _projector(settings: TrainingSettings, seed: int) -> nn.Module:

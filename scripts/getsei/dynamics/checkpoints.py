@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Checkpoint:
         Frames in all blocks.
     conserved_energy : float or None
         Of the last frame, eV.
+    sha256 : mapping
+        File name to digest.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Checkpoint:
     restart: str = ""
     n_frames: int = 0
     conserved_energy: float | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def block_files(self) -> list[Path]:
@@ -90,13 +93,17 @@ def find(folder: Path, digest: str) -> Checkpoint:
             state["restart"],
             state["n_frames"],
             state["conserved_energy"],
+            state["sha256"],
         )
+        files = [*found.block_files, found.restart_file]
         if found.digest != digest:
             log.info("the checkpoint in %s is of other settings; starting the segment again", folder)
-        elif all(path.is_file() for path in [*found.block_files, found.restart_file]):
-            return found
-        else:
+        elif not all(path.is_file() for path in files):
             log.info("the checkpoint in %s lacks files; starting the segment again", folder)
+        elif any(provenance.file_digest(path) != found.sha256[path.name] for path in files):
+            log.info("the checkpoint in %s is damaged; starting the segment again", folder)
+        else:
+            return found
     except FileNotFoundError:
         pass
     except (ValueError, KeyError, TypeError):
@@ -131,12 +138,15 @@ def extend(
     )
     frames.save_block(new.block_files[-1], fresh)
     write_restart(new.restart_file)
+    written = {path.name: provenance.file_digest(path) for path in (new.block_files[-1], new.restart_file)}
+    new = replace(new, sha256={**checkpoint.sha256, **written})
     state = {
         "digest": new.digest,
         "blocks": new.blocks,
         "restart": new.restart,
         "n_frames": new.n_frames,
         "conserved_energy": new.conserved_energy,
+        "sha256": dict(new.sha256),
     }
     partial = new.folder / f".{STATE}.part"
     partial.write_text(json.dumps(state), encoding="utf-8")

@@ -78,8 +78,9 @@ def join_blocks(
     partial = path.with_name(f".{path.name}.part")
     with h5py.File(partial, "w") as handle:
         shape = (len(table["step"]), len(species), 3)
-        positions = handle.create_dataset("positions", shape, dtype=np.float32)
-        cells = handle.create_dataset("cells", (shape[0], 3, 3), dtype=float)
+        # Fletcher's checksum, so that damage is an error and not another number.
+        positions = handle.create_dataset("positions", shape, dtype=np.float32, fletcher32=True)
+        cells = handle.create_dataset("cells", (shape[0], 3, 3), dtype=float, fletcher32=True)
         positions.attrs["unit"] = cells.attrs["unit"] = "Å"
         start = 0
         for block in blocks:

@@ -15,11 +15,10 @@ from typing import Literal, Protocol
 
 import ase.data
 import numpy as np
-import yaml
 from matscipy.neighbours import neighbour_list
 from numpy.typing import ArrayLike, NDArray
 
-from getsei import provenance
+from getsei import provenance, strict_yaml
 from getsei.errors import GuardError, UserError
 from getsei.potentials import weights
 
@@ -89,10 +88,7 @@ def verify(model: str | Path, sha256: str | None = None) -> str:
     card = path.with_suffix(".yaml")
     stated = {"potential.sha256": sha256}
     if card.is_file():
-        try:
-            facts = yaml.safe_load(card.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{card}: this model card is not readable as YAML; restore it") from error
+        facts = strict_yaml.read(card)
         stated[card.name] = facts.get("sha256") if isinstance(facts, dict) else None
     for who, expected in stated.items():
         if expected is not None and str(expected).lower() != digest:

@@ -10,8 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from getsei import strict_yaml
 from getsei.errors import UserError
 
 CHGNET = "chgnet"
@@ -60,24 +59,27 @@ def parse(model: str) -> Source:
 def stated_elements(model: str) -> tuple[str, ...] | None:
     """Return the elements that the card beside a model file lists; None where nothing is stated.
 
-    The card of ``name.model`` is ``name.yaml``.
+    The card of ``name.safetensors`` is ``name.yaml``.
+
+    Raises
+    ------
+    UserError
+        If the card is not readable.
     """
     source = parse(model)
     card = Path(source.name).with_suffix(".yaml")
     if source.kind != "file" or not card.is_file():
         return None
-    facts = yaml.safe_load(card.read_text(encoding="utf-8"))
+    facts = strict_yaml.read(card)
     elements = facts.get("elements") if isinstance(facts, Mapping) else None
     return tuple(str(element) for element in elements) if elements else None
 
 
-def check_elements(where: str, potential: Mapping[str, Any], needed: Iterable[str]) -> None:
+def check_elements(potential: Mapping[str, Any], needed: Iterable[str]) -> None:
     """Refuse a potential whose card lacks an element of the crystals.
 
     Parameters
     ----------
-    where : str
-        The system, for the message.
     potential : mapping
         The part `potential` of its settings.
     needed : iterable of str
@@ -92,7 +94,7 @@ def check_elements(where: str, potential: Mapping[str, Any], needed: Iterable[st
     missing = sorted(set(needed) - set(known)) if known else []
     if missing:
         raise UserError(
-            f"{where}.potential.model: {potential['model']} knows {', '.join(known or ())} but not "
+            f"potential.model: {potential['model']} knows {', '.join(known or ())} but not "
             f"{', '.join(missing)}, which the crystals hold; give another potential ({FORMS})"
         )
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from ase.data import atomic_numbers
 from ase.formula import Formula
 from ase.spacegroup import Spacegroup
+from ase.spacegroup.spacegroup import SpacegroupError
 
-from getsei import cells
+from getsei import cells, strict_yaml
 from getsei.errors import UserError
 from getsei.structures import names
 
@@ -20,6 +20,10 @@ LIBRARY = Path(__file__).resolve().parents[3] / "config" / "structures"
 SITE_TOLERANCE = 5e-3
 """Fractional distance below which symmetry images of one site are the same site."""
 FULL = 0.999
+COINCIDENT_A = 0.5
+"""No two atoms are closer than this; the shortest bond of all, H-H, is 0.74 Å."""
+MIN_SKEW = 1e-6
+"""Squared volume of a cell over that of a box with its edges; less is no cell."""
 COMPOSITION_TOLERANCE = 0.005
 REQUIRED = ("formula", "role", "space_group", "cell", "formula_units", "charges", "sites", "source")
 OPTIONAL = ("origin_choice", "composition_tolerance", "min_distances_A", "coordinates")
@@ -142,11 +146,7 @@ def load(name: str | Path, charges: Mapping[str, float] | None = None) -> Crysta
         return (files.read_cif if kind == "cif" else files.read_poscar)(path, charges or {})
     if charges:
         raise UserError(f"interface.charges: {path.name} states its charges itself; remove the key")
-    try:
-        facts = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path.name}: not readable as YAML: {error}") from error
-    return _parsed(path, facts)
+    return _parsed(path, strict_yaml.read(path))
 
 
 def _parsed(path: Path, facts: Any) -> Crystal:
@@ -178,7 +178,12 @@ def _parsed(path: Path, facts: Any) -> Crystal:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path.name}: a value is missing or of the wrong kind ({error})") from error
     _check_elements(path.name, parameters, sites, counts, charges)
-    group = Spacegroup(number, setting=choice)
+    try:
+        group = Spacegroup(number, setting=choice)
+    except SpacegroupError as error:
+        raise UserError(
+            f"{path.name}: there is no space group {number} with origin choice {choice}; expected 1 to 230"
+        ) from error
     vectors = group.scaled_primitive_cell
     crystal = Crystal(
         name=path.stem,
@@ -259,6 +264,14 @@ def _check_elements(
         raise UserError(
             f"{where}: cell needs six positive numbers: a, b, c (Å), alpha, beta, gamma (degrees)"
         )
+    cosines = np.cos(np.radians(parameters[3:]))
+    if not np.isfinite(parameters).all() or 1 - cosines @ cosines + 2 * np.prod(cosines) <= MIN_SKEW:
+        raise UserError(f"{where}: no cell has the angles {', '.join(f'{x:g}' for x in parameters[3:])}")
+    for index, site in enumerate(sites):
+        if len(site.position) != 3 or not np.isfinite(site.position).all() or not site.occupancy:
+            raise UserError(
+                f"{where}: site {index + 1} ({site.wyckoff}) needs three finite coordinates and an occupancy"
+            )
     elements = {el for site in sites for el in site.occupancy}
     strangers = [el for el in elements if el not in atomic_numbers]
     if strangers:
@@ -298,6 +311,9 @@ def _verify(crystal: Crystal, where: str, tolerance: float) -> None:
         sites.orbit
     ]
     short = cells.shortest_distances(sites.fractional[full] @ crystal.cell, crystal.cell, major[full])
+    for pair, distance in short.items():
+        if distance < COINCIDENT_A:
+            raise UserError(f"{where}: {pair} {distance:.2f} Å apart: two atoms are on one place")
     for pair, low in crystal.min_distances_A.items():
         if short.get(pair, low) < low:
             raise UserError(f"{where}: {pair} {short[pair]:.2f} Å is shorter than its stated bound {low} Å")

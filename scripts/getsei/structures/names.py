@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import yaml
-
 FOLDER = "config/structures"
 NONE = "none"
 """In place of the other side of the interface: the electrolyte alone, periodic."""
@@ -24,15 +22,3 @@ def kind_of(path: str | Path) -> str | None:
 def file_of(name: str) -> str:
     """Return the file of a crystal: itself, or the one in config/structures."""
     return name if kind_of(name) else f"{FOLDER}/{name}.yaml"
-
-
-def stated_elements(path: str | Path) -> set[str]:
-    """Return the elements of a file of crystal facts; nothing for other files, or for one that is broken."""
-    if kind_of(path) != "facts" or not Path(path).is_file():
-        return set()
-    try:
-        facts = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        return set()
-    charges = facts.get("charges") if isinstance(facts, dict) else None
-    return {str(element) for element in charges} if isinstance(charges, dict) else set()

@@ -80,7 +80,7 @@ def read_piece(path: Path) -> Piece:
                     **json.loads(handle.attrs["origin"]),
                 },
             )
-    except (OSError, KeyError, ValueError) as error:
+    except Exception as error:  # a damaged file makes h5py raise almost anything
         raise UserError(f"{path}: not a readable segment ({error}); delete it and run again") from error
 
 
@@ -114,8 +114,11 @@ def join(paths: Sequence[Path], provenance: Mapping[str, Any]) -> Trajectory:
     lengths = [len(piece.columns["step"]) for piece in pieces]
     positions = np.empty((sum(lengths), len(pieces[0].species), 3), dtype=np.float32)
     for piece, end, length in zip(pieces, np.cumsum(lengths), lengths, strict=True):
-        with h5py.File(piece.path, "r") as handle:
-            handle["positions"].read_direct(positions[end - length : end])
+        try:
+            with h5py.File(piece.path, "r") as handle:
+                handle["positions"].read_direct(positions[end - length : end])
+        except OSError as error:
+            raise UserError(f"{piece.path}: damaged ({error}); delete it and run again") from error
     stages = list(dict.fromkeys(piece.stage for piece in pieces))
     stage = np.repeat([stages.index(piece.stage) for piece in pieces], lengths).astype(np.uint8)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(stage)) + 1, [len(stage)]])
