@@ -5,6 +5,7 @@
 # make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
 # make verify  recheck the checksums of finished results
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
+# make bench-md  speed and accuracy of the compiled potential, every bar with what it measured
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
 # make check-inputs  the bars of bringing your own structure: worked entries end to end, broken files
@@ -22,7 +23,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test test-slurm selftest check-states check-kinetics inspect verify report check-report potential crosscheck lint clean
+.PHONY: all finished setup quick test test-slurm selftest check-states check-kinetics bench-md inspect verify report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
@@ -65,6 +66,9 @@ test-slurm: setup
 
 verify: setup
 	PYTHONPATH=scripts python -m getsei.crate $$(ls results/*/ro-crate-metadata.json)
+
+bench-md: setup
+	OMP_NUM_THREADS=1 python benchmarks/bench_md.py
 
 report: setup
 	snakemake build_report

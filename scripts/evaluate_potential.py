@@ -10,14 +10,14 @@ from pathlib import Path
 
 from getsei.figures import potentials as figures
 from getsei.potentials import active, card, dataset, evaluation, teachers
-from getsei.potentials.student import Student
+from getsei.potentials.ase_calculator import MACEPotential
 
 with job.logged(snakemake) as log:
     cfg, out = snakemake.params.cfg, snakemake.output
-    student, teacher = Student(snakemake.input.student, engine="torch"), teachers.load(cfg["teacher"])
+    student, teacher = MACEPotential(snakemake.input.student, engine="torch"), teachers.load(cfg["teacher"])
     frames = [frame for path in snakemake.input.labelled for frame in dataset.load(path)]
     parts = dataset.split(frames)
-    fast = Student(snakemake.input.student)
+    fast = MACEPotential(snakemake.input.student)
     own = list(active.own_frames(cfg, fast))
     own, _ = dataset.usable(own, teachers.label_all(teacher, own))
     rows = evaluation.residuals([*parts["test"], *own], student)

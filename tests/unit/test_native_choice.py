@@ -6,10 +6,10 @@ import logging
 import numpy as np
 import pytest
 import toy_mace
-from getsei import provenance
+from getsei import provenance, tensors
 from getsei.errors import UserError
 from getsei.potentials import models
-from getsei.potentials.native import build, check, export
+from getsei.potentials.native import build, check, export, stored
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
 
@@ -127,14 +127,13 @@ def test_a_processor_gets_the_best_target_it_runs(monkeypatch, tmp_path, machine
 
 
 def _spoil(monkeypatch):
-    """Make the exporter return forces that are a little wrong."""
-    honest = export.export
+    """Make the tables give forces that are a little wrong."""
 
-    def wrong(module):
-        tables = honest(module)
+    def wrong(model, digest, module):
+        tables = export.export(module)
         return dataclasses.replace(tables, readout=tables.readout * 1.01, zbl=tables.zbl * [1.001, 1.0, 1.0])
 
-    monkeypatch.setattr(export, "export", wrong)
+    monkeypatch.setattr(stored, "tables", wrong)
 
 
 def test_a_kernel_that_differs_from_torch_is_not_used(native_cache, model, cell, monkeypatch, caplog):
@@ -175,6 +174,60 @@ def test_a_model_outside_the_class_runs_on_torch(tmp_path, cell, caplog):
     path = toy_mace.save(toy_mace.build(hidden="8x0e + 8x1o"), tmp_path / "vectors.safetensors")
     assert models.load(path, cell[2]).name == "torch float32"
     assert "not scalars" in caplog.text
+
+
+def test_tables_are_stored_beside_the_model_and_used_while_it_is_the_same(
+    native_cache, cell, monkeypatch, tmp_path
+):
+    module = toy_mace.build()
+    path = toy_mace.save(module, tmp_path / "toy.safetensors")
+    digest = provenance.file_digest(path)
+    made = stored.tables(path, digest, module)
+    kept = path.with_name("toy.tables.safetensors")
+    assert tensors.facts(kept)["model_sha256"] == digest
+    monkeypatch.setattr(export, "export", lambda module: pytest.fail("exported again"))
+    again = stored.tables(path, digest, module)
+    for name in stored.FIELDS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(made, name))
+    assert models.load(path, cell[2], engine="native")(*cell[:2]).energy != 0.0
+
+
+@pytest.mark.parametrize("change", ["another model", "damaged", "another exporter", "not tables"])
+def test_stored_tables_that_do_not_fit_are_made_anew(native_cache, change, tmp_path):
+    module = toy_mace.build()
+    path = toy_mace.save(module, tmp_path / "toy.safetensors")
+    stored.tables(path, "digest", module)
+    kept = path.with_name("toy.tables.safetensors")
+    arrays, facts = tensors.load(kept)
+    if change == "another model":
+        tensors.save(kept, arrays, facts | {"model_sha256": "other"})
+    elif change == "damaged":
+        kept.write_bytes(kept.read_bytes()[:-100])
+    elif change == "another exporter":
+        tensors.save(kept, arrays, facts | {"exporter_sha256": "other"})
+    else:
+        tensors.save(kept, {"zbl": arrays["zbl"]}, facts)
+    before = kept.read_bytes()
+    found = stored.tables(path, "digest", module)
+    np.testing.assert_array_equal(found.radial, arrays["radial"])
+    assert kept.read_bytes() != before
+    assert tensors.facts(kept) == facts
+
+
+def test_tables_go_to_the_cache_where_the_folder_of_the_model_cannot_be_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("GETSEI_CACHE", str(tmp_path / "cache"))
+    module, save = toy_mace.build(), tensors.save
+    path = tmp_path / "shared" / "toy.safetensors"
+
+    def refuse(to, *content):
+        if to.parent == path.parent:
+            raise PermissionError("read-only")
+        save(to, *content)
+
+    monkeypatch.setattr(tensors, "save", refuse)
+    stored.tables(path, "digest", module)
+    monkeypatch.setattr(export, "export", lambda module: pytest.fail("exported again"))
+    assert stored.tables(path, "digest", module).channels == 8
 
 
 def test_large_systems_are_compared_on_a_part(monkeypatch):

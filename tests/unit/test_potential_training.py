@@ -6,7 +6,7 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from getsei.errors import UserError
 from getsei.potentials import dataset, dilute, sampling, teachers, training
-from getsei.potentials.student import Student
+from getsei.potentials.ase_calculator import MACEPotential
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
 
@@ -83,7 +83,7 @@ def test_the_next_round_goes_on_where_the_last_one_ended(trained, parts, tmp_pat
         start=folder / "work",
     )
     atoms = parts["test"][0]
-    before, after = (Student(model, engine="torch").get_forces(atoms) for model in (path, again))
+    before, after = (MACEPotential(model, engine="torch").get_forces(atoms) for model in (path, again))
     fresh = np.abs(before).max()
     # A rate of 1e-7 moves nothing: the weights are those of the first training. The average of the weights
     # (EMA) starts anew, hence the loose bound.
@@ -111,4 +111,6 @@ def test_a_trained_model_gives_isolated_atoms_their_energy(trained, parts):
     _, path = trained
     for frame in parts["train"]:
         if frame.info["kind"] == dilute.ISOLATED:
-            assert Student(path, engine="torch").get_potential_energy(frame) == pytest.approx(0.0, abs=0.5)
+            assert MACEPotential(path, engine="torch").get_potential_energy(frame) == pytest.approx(
+                0.0, abs=0.5
+            )

@@ -15,7 +15,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 
 from getsei.potentials import dataset, dilute, evaluation, sampling
-from getsei.potentials.student import Student
+from getsei.potentials.ase_calculator import MACEPotential
 from getsei.potentials.teachers import Teacher
 from getsei.structures import crystals, interfaces
 
@@ -191,7 +191,7 @@ def later_round(cfg: Mapping[str, Any], number: int, model: Path) -> Iterator[At
         "crystalline interface": crystalline_starts(chosen, cfg["seed"]),
     }
     frames = chain.from_iterable(
-        dataset.on_policy(starts, [Student(model)] * len(starts), plans, kind, number, cfg["seed"])
+        dataset.on_policy(starts, [MACEPotential(model)] * len(starts), plans, kind, number, cfg["seed"])
         for kind, starts in groups.items()
     )
     yield from dataset.contacts_in(frames, CONTACT_EVERY, cfg["seed"] + number)

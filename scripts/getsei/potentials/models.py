@@ -282,7 +282,7 @@ def load(
     device : str
         "cpu" or "cuda"; the native kernel runs on the CPU only, so that "auto" on "cuda" is torch.
     threads : int
-        Threads of PyTorch; the native kernel uses one.
+        Threads that share one evaluation.
     sha256 : str, optional
         What the file must hash to. Required of a pickled model, which runs code when it is read,
     trust : bool
@@ -314,7 +314,9 @@ def load(
         log.info("potential %s: %s", model, evaluator.name)
         return evaluator
     try:
-        evaluator = _native_evaluator(module, species, dtype, torch_evaluator, fall_back=engine == "auto")
+        evaluator = _native_evaluator(
+            Path(model), module, species, dtype, threads, torch_evaluator, fall_back=engine == "auto"
+        )
     except NativeUnavailableError as error:
         if engine == "native":
             raise UserError(
@@ -334,21 +336,25 @@ class NativeUnavailableError(Exception):
 
 
 def _native_evaluator(
+    model: Path,
     module: torch.nn.Module,
     species: Sequence[str],
     dtype: str,
+    threads: int,
     torch_evaluator: Callable[..., Evaluator],
     *,
     fall_back: bool,
 ) -> Evaluator:
     """Return the native evaluator, which compares itself with PyTorch at its first call."""
     # Imported here because these modules build on this one.
-    from getsei.potentials.native import build, check, export, kernel
+    from getsei.potentials.native import build, check, export, kernel, stored
 
     try:
-        tables = export.export(module)
+        tables = stored.tables(model, provenance.file_digest(model), module)
         return check.CheckedEvaluator(
-            lambda chosen: kernel.NativeEvaluator(tables, np.asarray(species)[chosen], dtype=dtype),
+            lambda chosen: kernel.NativeEvaluator(
+                tables, np.asarray(species)[chosen], dtype=dtype, threads=threads
+            ),
             lambda chosen: torch_evaluator("float64", chosen),
             torch_evaluator if fall_back else None,
             len(species),

@@ -25,8 +25,6 @@ from getsei.potentials.models import torch
 # isort: split
 from e3nn import o3  # after mace, which `models` imports: e3nn cannot read its constants otherwise
 
-FORMAT = 1
-"""Version of the table layout; part of the cache key."""
 KNOTS_PER_A = 200.0
 """Errors of the forces fall with its third power; at 100 they were 6e-5 eV/Å where atoms nearly touch."""
 MAX_LMAX = 3

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import toy_mace
 from ase.build import bulk
-from getsei.potentials.student import Student
+from ase.optimize import FIRE
+from getsei.errors import UserError
+from getsei.potentials.ase_calculator import MACEPotential
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
 
@@ -10,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
     model = toy_mace.save(toy_mace.build(), tmp_path_factory.mktemp("model") / "toy.safetensors")
-    return Student(model, engine="torch", dtype="float64")
+    return MACEPotential(model, engine="torch", dtype="float64")
 
 
 @pytest.fixture
@@ -64,3 +66,21 @@ def test_one_calculator_serves_several_lists_of_species(salt):
     assert two.get_potential_energy() == pytest.approx(2 * one, abs=1e-8)
     salt.calc.reset()
     assert salt.get_potential_energy() == pytest.approx(one, abs=1e-10)
+
+
+def test_atoms_that_are_not_periodic_are_refused_with_the_remedy(salt):
+    salt.pbc = [True, True, False]
+    with pytest.raises(UserError, match=r"set atoms\.pbc = True"):
+        salt.get_potential_energy()
+
+
+def test_the_native_engine_relaxes_atoms_as_torch_does(native_cache, salt, tmp_path):
+    model = toy_mace.save(toy_mace.build(atomic_inter_scale=5.0), tmp_path / "toy.safetensors")
+    found = []
+    for engine in ("native", "torch"):
+        atoms = salt.copy()
+        atoms.calc = MACEPotential(model, engine=engine, dtype="float64")
+        FIRE(atoms, logfile=None).run(steps=20)
+        found.append((atoms.positions, atoms.get_potential_energy()))
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-4)
+    assert found[0][1] == pytest.approx(found[1][1], abs=1e-5)
