@@ -105,6 +105,15 @@ def test_a_shared_encoder_is_trained_once_for_the_systems_that_share_it(workflow
     assert jobs["match_states"] == 1
 
 
+def test_several_mobile_ions_multiply_only_the_analysis(workflow):
+    set_keys(workflow, keep("li6ps5cl"))
+    set_keys(workflow, lambda config: config["defaults"].update(mobile=["Li", "Cl"]))
+    jobs = workflow.jobs()
+    assert jobs["run_md"] == SEGMENTS
+    assert jobs["build_interface"] == jobs["store_trajectory"] == 1
+    assert jobs["extract_environments"] == jobs["run_tpt"] == jobs["summarise_system"] == 3
+
+
 def test_main_job_does_not_train_the_potential(workflow):
     jobs = workflow.jobs()
     assert not {"sample_dataset", "label_frames", "train_potential"} & set(jobs)

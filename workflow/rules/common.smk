@@ -29,8 +29,9 @@ def resolved_systems():
 
 
 SYSTEMS = resolved_systems()
-OWN = [name for name, system in SYSTEMS.items() if settings.is_own(system)]
-BUILT = [name for name in SYSTEMS if name not in OWN]
+SAMPLED = [name for name, system in SYSTEMS.items() if "sampled_by" not in system]
+OWN = [name for name in SAMPLED if settings.is_own(SYSTEMS[name])]
+BUILT = [name for name in SAMPLED if name not in OWN]
 FIGURES = ("dynamics", "states", "kinetics", "pathways", "transport")
 FINISHED_ONLY = config.get("finished_only", False)
 RESULTS = config.get("pathvars", {}).get("results", "results")

@@ -137,9 +137,7 @@ rule plot_transport:
 
 rule plot_panels:
     input:
-        trajectories=of_replicas(
-            "<results>/{system}/{replica}/trajectory/trajectory.h5"
-        ),
+        trajectories=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
         states="<results>/{system}/states/states.h5",
         koopman="<results>/{system}/kinetics/koopman.h5",
         flux="<results>/{system}/kinetics/flux.h5",

@@ -2,9 +2,7 @@ rule fit_edmd:
     input:
         states="<results>/{system}/states/states.h5",
         embedding="<results>/{system}/gcl/embedding.h5",
-        trajectories=of_replicas(
-            "<results>/{system}/{replica}/trajectory/trajectory.h5"
-        ),
+        trajectories=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
     output:
         koopman="<results>/{system}/kinetics/koopman.h5",
         lags="<results>/{system}/kinetics/lags.csv",

@@ -50,7 +50,7 @@ rule assign_states:
 rule export_states:
     input:
         states="<results>/{system}/states/states.h5",
-        trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
+        trajectory=sampled("<results>/{system}/{replica}/trajectory/trajectory.h5"),
     output:
         extxyz="<results>/{system}/{replica}/states/states.extxyz",
     log:
