@@ -70,12 +70,18 @@ def replicas(system):
 
 
 def sampled(pattern):
-    """Return an input function for a file of the run, which analyses of single ions share."""
-    return lambda wildcards: expand(
-        pattern,
-        system=SYSTEMS[wildcards.system].get("sampled_by", wildcards.system),
-        replica=wildcards.get("replica") or replicas(wildcards.system),
-    )
+    """Return an input function for files of the run, which analyses of single ions share.
+
+    For a job of one replica it is that replica's file, for a job of a system those of all replicas.
+    """
+
+    def of_run(wildcards):
+        system = SYSTEMS[wildcards.system].get("sampled_by", wildcards.system)
+        chosen = wildcards.get("replica")
+        paths = expand(pattern, system=system, replica=chosen or replicas(system))
+        return paths[0] if chosen else paths
+
+    return of_run
 
 
 def of_replicas(pattern):
