@@ -102,13 +102,16 @@ def text_lines(path: Path) -> Iterator[str]:
     Raises
     ------
     Truncated
-        If the compressed data end too early.
+        If the compressed data end too early, or the last line has no end.
     UserError
         If they cannot be decompressed.
     """
     with open_text(path) as handle:
         try:
-            yield from handle
+            for line in handle:
+                if not line.endswith("\n"):
+                    raise Truncated(f"{path}: ends inside its last line ({line[:40]!r})")
+                yield line
         except EOFError as error:
             raise Truncated(f"{path}: the compressed file ends too early; copy it again") from error
         except (OSError, lzma.LZMAError) as error:

@@ -49,7 +49,7 @@ def read_dump(path: Path, names: Sequence[str], data_file: Path | None) -> Sourc
     first = next(_blocks(path), None)
     if first is None:
         raise UserError(f"{path}: holds no frame; expected 'ITEM: TIMESTEP'")
-    order = first.order(path)
+    order = first.order()
     notes = () if "id" in first.columns else (f"{path.name}: no atom ids; the order is taken as fixed",)
     problems: tuple[str, ...] = ()
     if not names and data_file is None and "element" in first.columns:
@@ -78,23 +78,28 @@ def read_dump(path: Path, names: Sequence[str], data_file: Path | None) -> Sourc
 class _Block:
     """One snapshot of a dump as it stands in the file."""
 
-    def __init__(self, header: dict[str, list[str]], columns: list[str], words: np.ndarray) -> None:
-        self.header, self.columns, self.words = header, columns, words
+    def __init__(
+        self, where: str, header: dict[str, list[str]], columns: list[str], words: np.ndarray
+    ) -> None:
+        self.where, self.header, self.columns, self.words = where, header, columns, words
 
     def numbers(self, name: str) -> np.ndarray:
-        return self.words[:, self.columns.index(name)].astype(float)
+        try:
+            return self.words[:, self.columns.index(name)].astype(float)
+        except ValueError as error:
+            raise UserError(f"{self.where}: column {name} holds what is no number ({error})") from error
 
     def text(self, name: str) -> np.ndarray:
         return self.words[:, self.columns.index(name)].astype(str)
 
-    def order(self, path: Path) -> np.ndarray:
+    def order(self) -> np.ndarray:
         """Return the rows in the order of the atom ids."""
         if "id" not in self.columns:
             return np.arange(len(self.words))
         ids = self.numbers("id")
         order = np.argsort(ids, kind="stable")
         if (np.diff(ids[order]) == 0).any():
-            raise UserError(f"{path}: step {self.header['TIMESTEP'][0]} lists an atom id twice")
+            raise UserError(f"{self.where} lists an atom id twice")
         return order
 
 
@@ -125,7 +130,8 @@ def _blocks(path: Path) -> Iterator[_Block]:
         for needed in ("TIMESTEP", "NUMBER OF ATOMS", "BOX"):
             if needed not in header:
                 raise UserError(f"{path}: {place}: no 'ITEM: {needed}' before the atoms")
-        yield _Block(header, words[1:], _table(path, place, lines, header["NUMBER OF ATOMS"][0], words[1:]))
+        table = _table(path, place, lines, header["NUMBER OF ATOMS"][0], words[1:])
+        yield _Block(f"{path}: {place}", header, words[1:], table)
         header = {key: header[key] for key in ("UNITS",) if key in header}
 
 
@@ -160,12 +166,9 @@ def _table(path: Path, place: str, lines: Iterator[str], count: str, columns: li
 def _frames(path: Path, first: _Block) -> Iterator[Frame]:
     """Yield the frames of a dump, atoms in the order of their ids."""
     unit_ps = 0.0
-    reference = {
-        name: first.numbers(name)[first.order(path)] for name in ("id", "type") if name in first.columns
-    }
+    reference = {name: first.numbers(name)[first.order()] for name in ("id", "type") if name in first.columns}
     for block in _blocks(path):
-        step = block.header["TIMESTEP"][0]
-        where = f"{path}: step {step}"
+        step, where = block.header["TIMESTEP"][0], block.where
         if "UNITS" in block.header:
             style = block.header["UNITS"][0]
             if style not in LENGTHS_IN_ANGSTROM:
@@ -176,7 +179,7 @@ def _frames(path: Path, first: _Block) -> Iterator[Frame]:
                 f"{where}: {len(block.words)} atoms, the first frame has {len(first.words)}; every frame "
                 "must hold the same atoms (thermo_modify lost error)"
             )
-        order = block.order(path)
+        order = block.order()
         try:
             for name, known in reference.items():
                 if name not in block.columns or not np.array_equal(block.numbers(name)[order], known):
