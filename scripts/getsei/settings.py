@@ -16,8 +16,9 @@ import jsonschema
 import yaml
 
 from getsei.errors import UserError
+from getsei.resources import SHARED
 
-SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+SCHEMA = SHARED / "workflow" / "schemas" / "config.schema.yaml"
 STAGES = (
     "potential",
     "trajectory",
@@ -111,6 +112,25 @@ def once(problems: Mapping[str, Sequence[str]]) -> list[str]:
 def default_settings(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the defaults that the schema gives for the settings of a system."""
     return _defaults(schema["$defs"]["settings"])
+
+
+def of_system(**changes: Any) -> dict[str, Any]:
+    """Return the settings of one system for use without a configuration file.
+
+    Parameters
+    ----------
+    **changes
+        What differs from the defaults, as in an entry of `systems`: ``mobile=["Na"]``,
+        ``kinetics={"lag_ps": 2.0}``.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, of the wrong type or out of range.
+    """
+    schema = load_schema()
+    _check({"systems": {"system": changes}, "potential_training": {}}, schema)
+    return _merged(default_settings(schema), changes)
 
 
 def _defaults(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from ase.spacegroup.spacegroup import SpacegroupError
 
 from getsei import cells, strict_yaml
 from getsei.errors import UserError
+from getsei.resources import SHARED
 from getsei.structures import names
 
-LIBRARY = Path(__file__).resolve().parents[3] / "config" / "structures"
+LIBRARY = SHARED / "config" / "structures"
 SITE_TOLERANCE = 5e-3
 """Fractional distance below which symmetry images of one site are the same site."""
 FULL = 0.999

@@ -1,6 +1,7 @@
 """A trajectory you already have: from the files of a config entry to the store."""
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 from getsei import cells
 from getsei.errors import UserError
 from getsei.records import Trajectory, whole_file, write_field
-from getsei.trajectory import files, readers
+from getsei.settings import of_system
+from getsei.trajectory import readers
+from getsei.trajectory.files import REPLICA, find
 from getsei.trajectory.frames import Source
 from getsei.trajectory.intake import Block, Survey, log_survey, survey
 from getsei.trajectory.timing import Options
@@ -36,9 +39,9 @@ def sources_of(settings: Mapping[str, Any], replica: int = 1) -> list[Source]:
             path,
             settings.get("format", "auto"),
             settings.get("types") or (),
-            Path(topology.replace(files.REPLICA, str(replica))) if topology else None,
+            Path(topology.replace(REPLICA, str(replica))) if topology else None,
         )
-        for path in files.find(settings["files"], replica)
+        for path in find(settings["files"], replica)
     ]
 
 
@@ -46,6 +49,40 @@ def options_of(settings: Mapping[str, Any]) -> Options:
     """Return what a config entry says beside the files."""
     names = {item.name for item in dataclasses.fields(Options)}
     return Options(**{key: value for key, value in settings.items() if key in names})
+
+
+def read(files: Sequence[str | Path], **settings: Any) -> Trajectory:
+    """Read trajectory files into memory.
+
+    Parameters
+    ----------
+    files : sequence of str or Path
+        Files in the order of time, or patterns.
+    **settings
+        The other keys of `trajectory` in the configuration: ``frame_interval_fs``, ``types``, ``topology``, …
+
+    Returns
+    -------
+    Trajectory
+        Its `provenance` says what was understood.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, a file is malformed, or something is missing.
+    """
+    entry = of_system(trajectory={"files": [str(name) for name in files], **settings})["trajectory"]
+    with tempfile.TemporaryDirectory(prefix="getsei-") as folder:
+        path = Path(folder) / "trajectory.h5"
+        store(
+            sources_of(entry),
+            path,
+            options_of(entry),
+            entry["equilibration_ps"],
+            entry.get("temperature_K"),
+            {"settings": {"trajectory": entry}},
+        )
+        return Trajectory.load(path)
 
 
 def store(
