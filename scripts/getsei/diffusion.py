@@ -31,6 +31,11 @@ DEFINITION = (
     "start there"
 )
 
+APPARENT = (
+    "slope of the MSD against time / 6 by ordinary least squares over the same range, whatever the exponent: "
+    "what is often quoted; a diffusion coefficient only where `diffusion` is supported too"
+)
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -178,7 +183,8 @@ def estimate(
     Returns
     -------
     dict of Estimate
-        `diffusion` in cm²/s and `exponent`, d ln MSD / d ln t in the fit range; n = ions.
+        `diffusion` and `apparent_diffusion` in cm²/s and `exponent`, d ln MSD / d ln t in the fit range;
+        n = ions.
     """
     t, sums, counts = lags[fit] * frame_ps, found.sums[:, fit], found.counts[:, fit]
     n = int((counts > 0).all(1).sum())
@@ -188,6 +194,7 @@ def estimate(
         nothing = (np.nan, np.nan, np.nan)
         return {
             "diffusion": Estimate(*nothing, "cm^2/s", n, False, why),
+            "apparent_diffusion": Estimate(*nothing, "cm^2/s", n, False, why),
             "exponent": Estimate(*nothing, "1", n, False, why),
         }
     mean = sums.sum(0) / total
@@ -209,8 +216,13 @@ def estimate(
         )
     elif not low > 0:
         supported, note = False, f"slope of the MSD not distinguishable from zero; {bound}; {note}"
+    plain = scale / 6 * (t - t.mean()) / ((t - t.mean()) ** 2).sum()
+    growth = f"n = ions; {t[0]:.3g} to {t[-1]:.3g} ps; MSD grows as t^{power:.2f}"
     return {
         "diffusion": Estimate(rate * scale, low * scale, high * scale, "cm^2/s", n, supported, note),
+        "apparent_diffusion": Estimate(
+            float(mean @ plain), *statistics.interval(drawn @ plain), "cm^2/s", n, True, growth
+        ),
         "exponent": Estimate(power, *statistics.interval(np.log(drawn) @ b), "1", n, True, "n = ions"),
     }
 
@@ -242,7 +254,7 @@ def by_phase(
     Returns
     -------
     dict of Estimate
-        "diffusion/all", "diffusion/metal", …, and "exponent/…".
+        "diffusion/all", "diffusion/metal", …, "apparent_diffusion/…" and "exponent/…".
     """
     phase = ion_phases(states, trajectories, found)
     groups = {EVERYWHERE: np.ones(phase.shape, dtype=bool)}

@@ -22,6 +22,7 @@ from getsei.records import (
 )
 
 SCHEMA_VERSION = 1
+DIFFUSION = ("diffusion", "apparent_diffusion", "exponent")
 BY_STATE = (
     "mobility",
     "mobility_slope",
@@ -82,7 +83,7 @@ def summarise(system: str, inputs: Inputs, settings: Mapping[str, Any]) -> dict[
         **_kinetics(inputs.koopman),
         **{key: statistics.estimate_of(value).as_dict() for key, value in flux.estimates.items()},
         **_by_state(states, transport),
-        **{k: v for k, v in transport.estimates.items() if k.split("/")[0] in ("diffusion", "exponent")},
+        **{k: v for k, v in transport.estimates.items() if k.split("/")[0] in DIFFUSION},
         **{f"correlation/{key}": value for key, value in transport.correlations.items()},
         **interphase.numbers(inputs.interphase),
         **_counted_checks(checks),

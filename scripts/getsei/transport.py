@@ -34,6 +34,7 @@ DEFINITIONS = {
     "random walk with the jumps of that state)",
     "residence_time": "1 / escape rate, from the Koopman model",
     "diffusion": diffusion.DEFINITION,
+    "apparent_diffusion": diffusion.APPARENT,
     "ion_mobility": "mean |r(t + L) - r(t)|^2 / (6 L) over all windows of one ion",
     "ion_density": "number density of mobile ions within the environment cutoff, mean over frames",
     "ion_anion_coordination": "number of anions in the first shell, mean over frames",

@@ -32,6 +32,7 @@ def test_diffusion_of_brownian_ions_is_recovered():
     assert found["diffusion"].value == pytest.approx(true * 1e-4, rel=0.1)
     assert found["diffusion"].low < true * 1e-4 < found["diffusion"].high
     assert found["exponent"].value == pytest.approx(1.0, abs=0.1)
+    assert found["apparent_diffusion"].value == pytest.approx(true * 1e-4, rel=0.15)
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
@@ -61,7 +62,10 @@ def test_generalised_least_squares_is_sharper_than_an_ordinary_fit():
 
 
 def test_caged_ions_have_no_diffusion_coefficient():
-    found = estimate(np.random.default_rng(0).normal(scale=0.3, size=(300, 50, 3)))["diffusion"]
+    both = estimate(np.random.default_rng(0).normal(scale=0.3, size=(300, 50, 3)))
+    assert both["apparent_diffusion"].supported
+    assert abs(both["apparent_diffusion"].value) < 1e-7
+    found = both["diffusion"]
     assert not found.supported
     assert "not diffusive" in found.note
     assert "upper bound" in found.note

@@ -282,7 +282,7 @@ MALFORMED = {
         lambda f: edited(make.lammps(f / "a.dump", MADE), "\n3 1 ", "\n2 1 ", -1),
         "lists an atom id twice",
     ),
-    "XDATCAR, cut": (lambda f: cut(make.xdatcar(f / "XDATCAR", MADE)), "ends after|three coord"),
+    "XDATCAR, cut": (lambda f: cut(make.xdatcar(f / "XDATCAR", MADE)), "ends after|three coord|last line"),
     "XDATCAR, no elements": (
         lambda f: make.xdatcar(f / "XDATCAR", MADE, species_line=False),
         "no elements; give trajectory.types",
@@ -309,7 +309,7 @@ MALFORMED = {
         lambda f: edited(make.vasprun(f / "vasprun.xml", MADE), "<v>", "<w>", 1).write_text("<?xml ?>") and f,
         "breaks off|malformed",
     ),
-    "extxyz, cut": (lambda f: cut(make.extxyz(f / "a.xyz", MADE)), "ends after|malformed"),
+    "extxyz, cut": (lambda f: cut(make.extxyz(f / "a.xyz", MADE)), "ends after|malformed|last line"),
     "extxyz, no cell": (lambda f: without_cell(f / "a.xyz"), "has no cell"),
     "extxyz, not a number": (lambda f: make.extxyz(f / "a.xyz", not_a_number(MADE)), "not a number"),
     "extxyz, other number of atoms": (
