@@ -65,15 +65,15 @@ def run_example(name: str) -> Row:
 
 
 def run_two_ions() -> Row:
-    """Run a system whose lithium and chlorine are analysed together and each alone."""
-    interface = {"electrolyte_thickness_A": 10.0, "metal_thickness_A": 10.0}
+    """Run a CIF whose lithium and sulphur are analysed together and each alone."""
+    interface = {"electrolyte_thickness_A": 12.0, "metal_thickness_A": 10.0, "max_strain": 0.08}
     entry = {
-        "mobile": ["Li", "Cl"],
-        "interface": {"electrolyte": "Li6PS5Cl_ordered", **interface},
+        "mobile": ["Li", "S"],
+        "interface": {"electrolyte": "mine.cif", **interface},
         "tpt": {"source": "region:metal", "target": "region:electrolyte"},
     }
     example = {"run": ["two"], "systems": {"two": entry}}
-    return run("mobile: [Li, Cl] runs together and ion by ion", example, ("two", "two_li", "two_cl"))
+    return run("mobile: [Li, S] of a CIF runs together and ion by ion", example, ("two", "two_li", "two_s"))
 
 
 def run(bar: str, example: dict[str, Any], systems: Sequence[str] = ()) -> Row:
@@ -83,6 +83,7 @@ def run(bar: str, example: dict[str, Any], systems: Sequence[str] = ()) -> Row:
         for part in PARTS:
             source = ROOT / part
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / part)
+        (copy / "mine.cif").write_text(CIF, encoding="utf-8")
         for name, content in (("example", example), ("short", SHORT)):
             (copy / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         began, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
