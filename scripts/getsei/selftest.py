@@ -26,7 +26,7 @@ MIN_ARI = 0.95
 TOLERANCE = 0.25
 """Relative error allowed for a rate: twice the sampling error of some 100 events."""
 SOURCE, TARGET = 0, 5
-TRAINING = {"steps": 200, "batch_size": 128, "dimensions": 32}
+TRAINING = {"steps": 200, "batch_size": 128, "dimensions": 32, "repeats": 1}
 STATES = {"n_states": "auto", "sample": 2000}
 LAG_PS = 0.5
 KINETICS = {
