@@ -8,9 +8,5 @@ from getsei import records
 from getsei.figures import pathways, style
 
 with job.logged(snakemake) as log:
-    figure = pathways.figure(
-        records.ReactiveFlux.load(snakemake.input.flux),
-        records.KoopmanModel.load(snakemake.input.koopman),
-        snakemake.wildcards.system,
-    )
+    figure = pathways.figure(records.ReactiveFlux.load(snakemake.input.flux), snakemake.wildcards.system)
     style.save(figure, snakemake.output.png, snakemake.output.svg)

@@ -79,7 +79,7 @@ def draw(name, system, measured, summarised):
     if name == "kinetics":
         return kinetics.figure(system["koopman"], "li6ps5cl")
     if name == "pathways":
-        return pathways.figure(system["flux"], system["koopman"], "li6ps5cl")
+        return pathways.figure(system["flux"], "li6ps5cl")
     if name == "transport":
         return transport_figure.figure(measured, "li6ps5cl")
     return compare.figure([summarised, {**summarised, "system": "other"}])
@@ -157,7 +157,7 @@ def test_panels_do_without_a_metal(system):
 def test_same_figure_same_bytes(system, tmp_path, monkeypatch):
     monkeypatch.setattr(style, "DPI", 50)  # fewer pixels, the same marks
     for turn in ("one", "two"):
-        figure = pathways.figure(system["flux"], system["koopman"], "li6ps5cl")
+        figure = pathways.figure(system["flux"], "li6ps5cl")
         style.save(figure, tmp_path / f"{turn}.png", tmp_path / f"{turn}.svg")
     for kind in ("png", "svg"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
@@ -167,14 +167,14 @@ def test_same_figure_same_bytes(system, tmp_path, monkeypatch):
 
 def test_unsupported_flux_says_so(system):
     nothing = factory.flux(system["states"], system["koopman"], supported=False)
-    figure = pathways.figure(nothing, system["koopman"], "li6ps5cl")
+    figure = pathways.figure(nothing, "li6ps5cl")
     assert "no reactive flux" in texts(figure)
     assert "share" in texts(figure)
 
 
 def test_flux_with_numbers_but_without_support_is_marked(system):
     weak = dataclasses.replace(system["flux"], supported=False, note="weakest step seen 2 times")
-    shown = texts(pathways.figure(weak, system["koopman"], "li6ps5cl"))
+    shown = texts(pathways.figure(weak, "li6ps5cl"))
     assert "not supported" in shown
     assert "weakest step seen 2 times" in shown.replace("\n", " ")
 
@@ -214,7 +214,7 @@ def test_other_numbers_of_states_and_long_names(n_states):
     for figure in (
         states.figure(renamed, "system"),
         kinetics.figure(fitted, "system"),
-        pathways.figure(flux, fitted, "system"),
+        pathways.figure(flux, "system"),
     ):
         assert outside(figure) == []
 

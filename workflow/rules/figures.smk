@@ -83,7 +83,6 @@ rule plot_kinetics:
 rule plot_pathways:
     input:
         flux="<results>/{system}/kinetics/flux.h5",
-        koopman="<results>/{system}/kinetics/koopman.h5",
     output:
         png=report(
             "<results>/{system}/figures/pathways.png",

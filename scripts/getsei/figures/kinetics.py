@@ -11,6 +11,9 @@ from getsei.figures import style
 from getsei.records import KoopmanModel
 from getsei.units import PS_PER_NS
 
+WARNING = "#B2182B"
+"""Colour of a title that warns."""
+
 
 @style.themed
 def figure(koopman: KoopmanModel, title: str) -> Figure:
@@ -22,19 +25,23 @@ def figure(koopman: KoopmanModel, title: str) -> Figure:
     title : str
         Name of the system.
     """
-    fig = Figure(figsize=(style.TWO_COLUMNS_IN, 6.4))
-    grid = fig.add_gridspec(2, 2)
-    axes = [fig.add_subplot(grid[i, j]) for i in (0, 1) for j in (0, 1)]
+    fig = Figure(figsize=(style.TWO_COLUMNS_IN, 9.4))
+    grid = fig.add_gridspec(3, 2)
+    axes = [fig.add_subplot(grid[i, j]) for i in (0, 1, 2) for j in (0, 1)]
     timescales(axes[0], koopman)
     chapman_kolmogorov(axes[1], koopman)
     escape_rates(axes[2], koopman)
     matrix(axes[3], koopman)
+    residence(axes[4], koopman)
+    populations(axes[5], koopman)
     failed = [row["name"] for row in koopman.checks if not row["passed"]]
     checks = f"failed checks: {len(failed)} of {len(koopman.checks)}" if koopman.checks else ""
     fig.suptitle(
         f"{title}: lag {koopman.lag_ps:g} ps, {len(koopman.counts)} ions, {int(koopman.events.sum())} "
-        f"changes of state; bands and bars: 95 % intervals over ions; {checks}",
+        f"changes of state; bands and bars: 95 % intervals over ions; {checks}\n"
+        + style.wrapped(koopman.stationary_note or f"window: {koopman.window_note}", 120, 3),
         fontsize=7.5,
+        color=WARNING if koopman.stationary_note else "black",
     )
     active = [int(s) for s in koopman.active]
     style.state_legend(fig, active, dict(zip(active, koopman.names, strict=True)))
@@ -62,13 +69,34 @@ def timescales(axes: Axes, koopman: KoopmanModel) -> None:
     bottom = min(bottom, 0.6 * lags.min())
     axes.fill_between(reach, bottom, reach, color=style.LIGHT, alpha=0.6, zorder=0, linewidth=0)
     axes.axvline(koopman.lag_ps, color="#303030", linewidth=0.7, linestyle="--")
+    # Along the lower edge: full where the timescale is flat and the Chapman-Kolmogorov test holds.
+    for row in koopman.lag_choice:
+        axes.plot(
+            row["lag_ps"],
+            0.02,
+            marker="^",
+            markersize=4,
+            color="#303030",
+            fillstyle="full" if row["qualifies"] else "none",
+            transform=axes.get_xaxis_transform(),
+            clip_on=False,
+        )
     axes.set(xlim=reach, ylim=(bottom, top))
     plain_log(axes.xaxis)
     plain_log(axes.yaxis)
     axes.text(
-        0.97, 0.03, "faster than the lag", transform=axes.transAxes, ha="right", fontsize=6.5, color="#505050"
+        0.97,
+        0.05,
+        "faster than the lag; ▲ flat and Markovian, △ not",
+        transform=axes.transAxes,
+        ha="right",
+        fontsize=6.5,
+        color="#505050",
     )
-    axes.legend(title="process", title_fontsize=6.5, fontsize=6.5, ncols=2, loc="best", labelspacing=0.2)
+    axes.set_ylim(top=6 * axes.get_ylim()[1])
+    axes.legend(
+        title="process", title_fontsize=6.5, fontsize=6.5, ncols=5, loc="upper center", columnspacing=0.8
+    )
 
 
 def plain_log(axis: Axis) -> None:
@@ -102,7 +130,7 @@ def chapman_kolmogorov(axes: Axes, koopman: KoopmanModel) -> None:
     axes.plot([], [], color=style.GREY, label="model")
     axes.errorbar([], [], [], fmt="o", color=style.GREY, markersize=3, elinewidth=0.8, label="observed")
     axes.set(xlabel="time (ps)", ylabel="probability to be in the same state", ylim=(0, 1.02))
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left")
 
 
 def escape_rates(axes: Axes, koopman: KoopmanModel) -> None:
@@ -162,3 +190,51 @@ def matrix(axes: Axes, koopman: KoopmanModel) -> None:
     axes.tick_params(axis="y", rotation=0)
     axes.set(xlabel="to state", ylabel="from state")
     style.panel(axes, "d", f"transitions over {koopman.lag_ps:g} ps")
+
+
+def residence(axes: Axes, koopman: KoopmanModel) -> None:
+    """Draw the share of visits that last longer than a time, and the exponential of each escape rate."""
+    style.panel(axes, "e", "how long visits last")
+    times = koopman.survival_times
+    drawn = False
+    for row, state in enumerate(int(s) for s in koopman.active):
+        value, low, high = koopman.survival[row].T
+        known = np.isfinite(value) & (value > 0)
+        if not known.any() or not koopman.supported[row]:
+            continue
+        drawn, colour = True, style.state_colour(state)
+        axes.plot(times[known], value[known], color=colour, marker=style.marker(state), markersize=3)
+        band = known & np.isfinite(low) & np.isfinite(high)
+        axes.fill_between(times[band], low[band], high[band], color=colour, alpha=0.15, linewidth=0)
+        rate = koopman.escape_rates[row, 0] / PS_PER_NS
+        axes.plot(times, np.exp(-rate * times), color=colour, linestyle="--", linewidth=0.8)
+    if not drawn:
+        style.message(axes, "too few exits for a residence time")
+        return
+    axes.plot([], [], color=style.GREY, marker="o", markersize=3, label="observed")
+    axes.plot([], [], color=style.GREY, linestyle="--", label="exponential of the escape rate")
+    axes.set(xscale="log", xlabel="time (ps)", ylabel="share of visits that last longer", ylim=(0, 1.02))
+    plain_log(axes.xaxis)
+    axes.legend(loc="lower left")
+
+
+def populations(axes: Axes, koopman: KoopmanModel) -> None:
+    """Draw the population of each state in successive windows."""
+    style.panel(axes, "f", "populations in successive windows")
+    middle = koopman.window_times.mean(axis=1)
+    half = np.diff(koopman.window_times, axis=1)[:, 0] / 2.0
+    for row, state in enumerate(int(s) for s in koopman.active):
+        value, low, high = koopman.window_populations[:, row].T
+        axes.errorbar(
+            middle,
+            100 * value,
+            100 * style.bars(value, low, high),
+            xerr=half,
+            fmt=style.marker(state),
+            color=style.state_colour(state),
+            elinewidth=0.7,
+            markersize=3.5,
+        )
+        axes.plot(middle, 100 * value, color=style.state_colour(state), linewidth=0.8)
+    axes.set(xlabel="time (ps)", ylabel="population (%)")
+    axes.set_ylim(bottom=0)

@@ -36,6 +36,12 @@ def count_passages(states: States, model: KoopmanModel, source: Endpoint, target
     return Estimate(value, float(low), float(high), "1/(ion ns)", int(events.sum()), enough, note)
 
 
+def passage_probability(seen: int, expected: float) -> float:
+    """Return the two-sided Poisson probability: passages of different ions are nearly independent."""
+    below, above = poisson.cdf(seen, expected), poisson.sf(seen - 1, expected)
+    return float(min(1.0, 2.0 * min(below, above)))
+
+
 def passages_in_window(
     states: States, model: KoopmanModel, sampled: Sampled
 ) -> tuple[dict[str, Any], int, float]:
@@ -64,10 +70,12 @@ def passages_in_window(
         expected += finite_time.passages(
             model.operator[None], steps, start, sampled.source, sampled.target
         ).sum()
-    # Two-sided: passages of different ions are rare and nearly independent.
-    below, above = poisson.cdf(seen, expected), poisson.sf(seen - 1, expected)
-    probability = float(min(1.0, 2.0 * min(below, above)))
-    row = checks.row(
+    return passage_row(passage_probability(seen, expected), seen, expected), seen, expected
+
+
+def passage_row(probability: float, seen: int, expected: float) -> dict[str, Any]:
+    """Return the check of passages seen against passages that a model predicts."""
+    return checks.row(
         "passages seen against the model, Poisson p",
         probability,
         PASSAGE_PROBABILITY,
@@ -75,7 +83,6 @@ def passages_in_window(
         meaning=f"{seen} passages were seen, the model predicts {expected:.1f} in the sampled time; below "
         "the limit the states keep a memory and their rates do not add up to a flux.",
     )
-    return row, seen, expected
 
 
 def theory(model: KoopmanModel, sampled: Sampled, paths: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -98,7 +98,9 @@ def estimates(
     }
 
 
-def of_windows(found: WindowFlux, model: KoopmanModel, *, supported: bool, note: str) -> dict[str, Estimate]:
+def of_windows(
+    found: WindowFlux, model: KoopmanModel, events: int, *, supported: bool, note: str
+) -> dict[str, Estimate]:
     """Return the finite-time flux of the run and of each window; they assume no stationary state."""
     begin, end = (edge * model.frame_interval_ps for edge in (found.edges[0], found.edges[-1]))
     rows = {"finite_time_flux": (found.total, int(found.seen.sum()), begin, end)}
@@ -109,11 +111,12 @@ def of_windows(found: WindowFlux, model: KoopmanModel, *, supported: bool, note:
         name: Estimate(
             *map(float, row),
             UNITS["finite_time_flux"],
-            seen,
+            events,
             supported and bool(np.isfinite(row).all()),
             note
             or f"passages per ion from {first:g} to {last:g} ps, from the chains and populations of the "
-            "windows, for ions seen in the source before; n = passages seen lag by lag",
+            f"windows, for ions seen in the source before; {seen} were seen, lag by lag; n = events on the "
+            "rarest edge of the dominant pathway",
         )
         for name, (row, seen, first, last) in rows.items()
     }

@@ -101,7 +101,7 @@ def fit(states: States, cfg: Mapping[str, Any], context: Context | None = None) 
     timescales = bootstrap.with_interval(
         chains.timescales(values, lag_ps), chains.timescales(chains.eigenvalues(samples), lag_ps)
     )
-    ck = scan.chapman_kolmogorov(states, data, reversible=settings.reversible)
+    ck = scan.chapman_kolmogorov(states, data, lags[-1], reversible=settings.reversible)
     flat = scanned.restricted(states, active, resampling, reversible=settings.reversible)
     parts = windowed.models(states, lag, active, resampling, settings.windows)
     stays = residence.survival(states.labels, states.segments, states.n_states, resampling)

@@ -227,9 +227,9 @@ def model(
             ck.agreement,
             validation.CK_SHARE,
             passed=bool(ck.agreement >= validation.CK_SHARE),
-            meaning="Share of staying probabilities at 2 to 5 lags that the model predicts within their 95 % "
-            f"interval or within {validation.CK_TOLERANCE:g}; below the limit the states keep a memory over "
-            "the lag.",
+            meaning=f"Share of staying probabilities over up to {ck.steps.max(initial=1) * lag_ps:g} ps that "
+            f"the model predicts within their 95 % interval, or with {validation.CK_TOLERANCE:.0%} of the "
+            "probability to have left; below the limit the states keep a memory over the lag.",
         ),
         checks.row(
             "lag from which the slowest timescale is flat, ps",

@@ -53,9 +53,11 @@ def evidence(
         agreement = np.nan
         first = counts_at(lag)
         if chains.strongly_connected(first.sum(axis=(0, 1))):
-            steps = [s for s in range(2, validation.CK_STEPS + 1) if s * lag <= longest // 2]
-            counts = [first, *(counts_at(s * lag) for s in steps)]
-            agreement = validation.chapman_kolmogorov(counts, resampling, reversible=reversible).agreement
+            steps = validation.ck_steps(lag, lags[-1], longest)
+            counts = [counts_at(int(step) * lag) for step in steps]
+            agreement = validation.chapman_kolmogorov(
+                counts, resampling, steps, reversible=reversible
+            ).agreement
         markovian = bool(agreement >= validation.CK_SHARE)
         fastest = float(np.nanmin(scan[row, :, 0])) if np.isfinite(scan[row, :, 0]).any() else np.nan
         rows.append(

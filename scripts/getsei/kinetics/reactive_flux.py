@@ -76,8 +76,13 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
     paths, diversity = flux_pathways.describe(model, sampled, float(cfg["path_fraction"]), per_ns)
     direct = flux_checks.count_passages(states, model, source, target)
     counted, seen, expected = flux_checks.passages_in_window(states, model, sampled)
+    parts = window_flux.compute(states, model, sampled, settings.windows, sampled.resampling)
     supported, note = _support(model, paths, sampled)
-    if supported and not counted["passed"] and not model.stationary_note:
+    if model.stationary_note:  # the chains of the windows are put to the test, not their average
+        seen, expected = int(parts.seen.sum()), parts.predicted
+        p = flux_checks.passage_probability(seen, expected)
+        counted = flux_checks.passage_row(p, seen, expected)
+    if supported and not counted["passed"]:
         supported = False
         note = (
             f"the model predicts {expected:.1f} passages in the sampled time, {seen} were seen: the "
@@ -90,14 +95,15 @@ def analyse(states: States, model: KoopmanModel, cfg: Mapping[str, Any]) -> Reac
     for name, value in diversity.items():
         sound = value.supported and supported
         estimates[name] = dataclasses.replace(value, supported=sound, note=note or value.note)
-    parts = window_flux.compute(states, model, sampled, settings.windows, sampled.resampling)
     compared = flux_checks.passages(estimates)
     if model.stationary_note:
         for name in EQUILIBRIUM:
             estimates[name] = dataclasses.replace(
                 estimates[name], supported=False, note=note or model.stationary_note
             )
-    estimates |= flux_numbers.of_windows(parts, model, supported=supported, note=note)
+    estimates |= flux_numbers.of_windows(
+        parts, model, paths[0]["events"] if paths else 0, supported=supported, note=note
+    )
     lag = round(model.lag_ps / model.frame_interval_ps)
     lags = sorted({lag, *(round(lag_ps / model.frame_interval_ps) for lag_ps in model.scan_lags)})
     grid = sensitivity.grid(

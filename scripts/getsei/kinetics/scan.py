@@ -122,14 +122,15 @@ def scan(
     return Scan(lags_ps, timescales, active, evidence)
 
 
-def chapman_kolmogorov(states: States, data: Counts, *, reversible: bool) -> validation.ChapmanKolmogorov:
-    """Test the chain at its own lag."""
-    reach = counting.longest_segment(states.segments) // 2
+def chapman_kolmogorov(
+    states: States, data: Counts, horizon: int, *, reversible: bool
+) -> validation.ChapmanKolmogorov:
+    """Test the chain at its own lag, up to a time of `horizon` frames."""
+    steps = validation.ck_steps(data.lag, horizon, counting.longest_segment(states.segments))
     blocks = data.resampling.n_blocks
     counts = [data.pairs]
-    for step in range(2, validation.CK_STEPS + 1):
-        if step * data.lag > reach:
-            break
-        pairs = counting.pair_counts(states.labels, states.segments, step * data.lag, states.n_states, blocks)
+    for step in steps[1:]:
+        lag = int(step) * data.lag
+        pairs = counting.pair_counts(states.labels, states.segments, lag, states.n_states, blocks)
         counts.append(connected.restricted(pairs, data.active))
-    return validation.chapman_kolmogorov(counts, data.resampling, reversible=reversible)
+    return validation.chapman_kolmogorov(counts, data.resampling, steps, reversible=reversible)

@@ -7,12 +7,12 @@ import numpy as np
 from getsei.kinetics import bootstrap, chains, edmd
 
 CK_STEPS = 5
-"""Largest multiple of the lag that the Chapman-Kolmogorov test looks at."""
+"""Multiples of the lag that the Chapman-Kolmogorov test looks at, the lag itself included."""
 CK_SHARE = 0.9
 """Share of staying probabilities that must agree with the model within their interval."""
-CK_TOLERANCE = 0.02
-"""Difference of a staying probability that does not matter, however well it is known: intervals of one run
-hang together, and a true chain would fail in one run of five."""
+CK_TOLERANCE = 0.1
+"""Difference from the model that does not matter, however well it is known, as a share of the probability to
+have left. Intervals of one run hang together: by them alone a true chain would fail in one run of five."""
 VAMP_FOLDS = 5
 
 
@@ -28,8 +28,8 @@ class ChapmanKolmogorov:
     observed : (n_steps, n, 3) array
         Diagonal of T(step * lag): value, low, high.
     agreement : float
-        Share of (step > 1, state) whose difference from the model is at most 0.02, or whose resampled
-        difference includes zero; NaN where there is nothing to compare.
+        Share of (step > 1, state) whose difference from the model is small, or whose resampled difference
+        includes zero; NaN where there is nothing to compare.
     """
 
     steps: np.ndarray
@@ -99,8 +99,31 @@ def flat_from(scan: np.ndarray) -> int | None:
     return None
 
 
+def ck_steps(lag: int, horizon: int, longest: int) -> np.ndarray:
+    """Return the multiples of a lag at which it is tested, spread up to a time common to all lags.
+
+    A short lag predicts the next few steps well whatever the states are; what it says of the time that the
+    longest lag of the scan covers tells.
+
+    Parameters
+    ----------
+    lag, horizon : int
+        Frames.
+    longest : int
+        Frames of the longest segment, of which half is used at most.
+    """
+    reach = min(max(CK_STEPS * lag, horizon), longest // 2) // lag
+    if reach < 2:
+        return np.array([1])
+    return np.unique(np.rint(np.geomspace(1, reach, CK_STEPS)).astype(int))
+
+
 def chapman_kolmogorov(
-    counts_of_steps: list[np.ndarray], resampling: bootstrap.Resampling, *, reversible: bool
+    counts_of_steps: list[np.ndarray],
+    resampling: bootstrap.Resampling,
+    steps: np.ndarray | None = None,
+    *,
+    reversible: bool,
 ) -> ChapmanKolmogorov:
     """Compare T(lag)^step with T(step * lag).
 
@@ -109,12 +132,14 @@ def chapman_kolmogorov(
     Parameters
     ----------
     counts_of_steps : list of (n_ions, n_blocks, n, n) arrays
-        Pair counts at one, two, … lags.
+        Pair counts at each multiple of the lag, the lag itself first.
     resampling : Resampling
+    steps : (n_steps,) int array, optional
+        The multiples; one, two, … by default.
     reversible : bool
     """
     n = counts_of_steps[0].shape[-1]
-    steps = np.arange(1, len(counts_of_steps) + 1)
+    steps = np.arange(1, len(counts_of_steps) + 1) if steps is None else np.asarray(steps)
     drawn = [resampling.counts(counts) for counts in counts_of_steps]
     base = chains.transition_matrix(counts_of_steps[0].sum(axis=(0, 1)), reversible=reversible)
     connected = chains.strongly_connected(drawn[0])
@@ -133,8 +158,8 @@ def chapman_kolmogorov(
             model = np.diagonal(np.linalg.matrix_power(base_drawn, int(step)), axis1=-2, axis2=-1)
             low, high = bootstrap.interval(samples - model)
             usable = np.isfinite(low)
-            difference = value - predicted[row]
-            agrees = ((low <= 0) & (high >= 0)) | (np.abs(difference) <= CK_TOLERANCE)
+            small = np.abs(value - predicted[row]) <= CK_TOLERANCE * (1.0 - predicted[row])
+            agrees = ((low <= 0) & (high >= 0)) | small
             inside += list(agrees[usable])
     agreement = float(np.mean(inside)) if inside else np.nan
     return ChapmanKolmogorov(steps=steps, predicted=predicted, observed=observed, agreement=agreement)

@@ -26,6 +26,8 @@ class WindowFlux:
         The same over all windows.
     seen : (n_windows,) int array
         Passages seen between frames one lag apart.
+    predicted : float
+        Passages predicted, all ions and windows together.
     """
 
     edges: np.ndarray
@@ -33,6 +35,7 @@ class WindowFlux:
     flux: np.ndarray
     total: np.ndarray
     seen: np.ndarray
+    predicted: float
 
 
 def compute(
@@ -78,4 +81,5 @@ def compute(
         flux=bootstrap.with_interval(predicted / time_ns, samples / time_ns),
         total=bootstrap.with_interval(predicted.sum() / whole, samples.sum(axis=1) / whole),
         seen=seen,
+        predicted=float(predicted.sum()),
     )
