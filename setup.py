@@ -7,5 +7,5 @@ DATA = {"getsei.config.structures": "config/structures", "getsei.workflow.schema
 setup(
     packages=[*find_packages("scripts"), *DATA],
     package_dir={"getsei": "scripts/getsei", **DATA},
-    package_data={"getsei.potentials.native": ["*.cpp"], **{key: ["*.yaml"] for key in DATA}},
+    package_data={"getsei.potentials.native": ["*.cpp", "*.hpp"], **{key: ["*.yaml"] for key in DATA}},
 )

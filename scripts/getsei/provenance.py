@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 """The folder `scripts`, from which every module of the library is importable."""
 
-SOURCES = (".cpp", ".j2", ".css", ".js")
+SOURCES = (".cpp", ".hpp", ".j2", ".css", ".js")
 """Endings of files that a module reads from its own folder."""
 
 

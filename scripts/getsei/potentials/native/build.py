@@ -20,7 +20,10 @@ from getsei.provenance import file_digest
 log = logging.getLogger("getsei")
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
-HEADERS = tuple(sorted(SOURCE.parent.glob("*.hpp")))
+HEADERS = tuple(
+    SOURCE.with_name(name) for name in ("harmonics.hpp", "layout.hpp", "neighbours.hpp", "vectors.hpp")
+)
+"""Named one by one: the digest of the code follows these names (`getsei.provenance`)."""
 BLOCK = 16
 """Channels that lie together in the radial tables, as in the source."""
 # No -ffast-math: linked with it, a library switches the whole process to flush-to-zero (gcc before 13).

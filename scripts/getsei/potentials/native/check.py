@@ -15,11 +15,11 @@ log = logging.getLogger("getsei")
 RATTLE_A = 0.05
 LARGEST_SAMPLE = 600
 """Atoms compared at most: PyTorch in float64 needs some megabytes for each."""
-FORCE_TOLERANCE = (5e-5, 1e-5)
+FORCE_TOLERANCE = (2e-5, 1e-5)
 """Absolute (eV/Å) and relative to the largest force: rounding in float32 grows with the forces."""
-ENERGY_TOLERANCE = (2e-6, 1e-6)
+ENERGY_TOLERANCE = (1e-6, 1e-6)
 """eV per atom, and relative to the largest force times 1 Å."""
-VIRIAL_TOLERANCE = (1e-4, 1e-5)
+VIRIAL_TOLERANCE = (2e-5, 1e-5)
 """eV per atom, and relative to the largest force times 1 Å."""
 
 
