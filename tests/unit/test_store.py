@@ -117,6 +117,24 @@ def test_a_damaged_segment_is_named(tmp_path):
         store.join(paths, {})
 
 
+def test_a_changing_cell_adds_nothing_to_displacements(tmp_path):
+    paths = write_run(tmp_path)
+    # An atom five cells up, in a cell whose thickness shrinks by a hundredth after the first frame.
+    shrinking = CELL * np.array([1.0, 1.0, 0.99])[:, None]
+    with h5py.File(paths[0], "r+") as handle:
+        cells = handle["cells"][()]
+        cells[1:] = shrinking
+        handle["cells"][...] = cells
+        positions = np.tile(0.3 * CELL.sum(0) + 5 * CELL[2], (*handle["positions"].shape[:2], 1))
+        positions[1:] = 0.3 * shrinking.sum(0) + 5 * shrinking[2]
+        handle["positions"][...] = positions
+    joined = store.join(paths[:1], {})
+    moved = joined.positions[1] - joined.positions[0]
+    assert np.allclose(moved, 0.3 * (shrinking - CELL).sum(0), atol=1e-4)
+    assert np.allclose(joined.in_cell(1), positions[1], atol=1e-4)
+    assert len(joined.cells) == joined.positions.shape[0]
+
+
 def test_ase_reads_the_export(tmp_path):
     joined = store.join(write_run(tmp_path), {})
     assert store.export_extxyz(joined, tmp_path / "t.extxyz") == 1

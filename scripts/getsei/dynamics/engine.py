@@ -342,20 +342,25 @@ class Engine:
         4177) scales the third cell vector until the normal stress is that pressure.
         """
         self._langevin, self._barostat = True, stack_pressure_MPa is not None
-        if stack_pressure_MPa is None:
-            self._command("fix move all nve")
-        else:
-            bar = f"{stack_pressure_MPa * BAR_PER_MPa!r}"
-            self._command(
-                f"fix move all nph z {bar} {bar} {BAROSTAT_DAMPING_ps!r} fixedpoint 0.0 0.0 0.0 flip no"
-            )
         self._command(
+            f"fix move all nph {_barostat(stack_pressure_MPa)}" if self._barostat else "fix move all nve",
             f"fix heat all langevin {temperature!r} {temperature!r} {damping_ps!r} {seed} zero yes tally yes",
         )
 
-    def nose_hoover(self, temperature: float, damping_ps: float) -> None:
-        """Integrate with a Nosé-Hoover chain, whose state travels in the restart file."""
-        self._command(f"fix heat all nvt temp {temperature!r} {temperature!r} {damping_ps!r}")
+    def nose_hoover(
+        self, temperature: float, damping_ps: float, stack_pressure_MPa: float | None = None
+    ) -> None:
+        """Integrate with a Nosé-Hoover chain, and a barostat as in `langevin` where a pressure is given.
+
+        The state of both travels in the restart file.
+        """
+        self._barostat = stack_pressure_MPa is not None
+        bath = f"temp {temperature!r} {temperature!r} {damping_ps!r}"
+        self._command(
+            f"fix heat all npt {bath} {_barostat(stack_pressure_MPa)}"
+            if self._barostat
+            else f"fix heat all nvt {bath}"
+        )
 
     def settle(self) -> Frame:
         """Evaluate the current configuration, ready to `advance`, and return it as a frame."""
@@ -495,7 +500,7 @@ class Engine:
         velocities = self._gather("v", 1, 3)
         moving = kinetic_energy(velocities, self.masses)
         bath = self._bath_energy if self._langevin else self.thermo("ecouple")
-        if self._barostat:
+        if self._langevin and self._barostat:
             bath += self._fix_energy("move")
         return Frame(
             step=self.step,
@@ -508,6 +513,12 @@ class Engine:
             pressure=self.thermo("press"),
             max_force=float(np.sqrt(np.einsum("ij,ij->i", self._forces, self._forces).max())),
         )
+
+
+def _barostat(stack_pressure_MPa: float) -> str:
+    """Return the words that make LAMMPS scale the third cell vector, from the origin."""
+    bar = repr(stack_pressure_MPa * BAR_PER_MPa)
+    return f"z {bar} {bar} {BAROSTAT_DAMPING_ps!r} fixedpoint 0.0 0.0 0.0 flip no"
 
 
 def _reason(error: BaseException) -> str:

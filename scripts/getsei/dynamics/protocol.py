@@ -119,6 +119,7 @@ SHARED = (
     "frame_interval_fs",
     "checkpoint_ps",
     "thermostat_damping_fs",
+    "stack_pressure_MPa",
     "min_distance_fraction",
     "max_temperature_K",
     "max_force_eV_per_A",
@@ -131,8 +132,6 @@ def parameters(md: Mapping[str, Any], name: str) -> dict[str, Any]:
     plan = {segment.name: segment for segment in segments(md)}
     segment = plan[_known(list(plan), name)]
     found = asdict(segment) | {key: md[key] for key in SHARED}
-    if segment.stage != "produce":
-        found["stack_pressure_MPa"] = md["stack_pressure_MPa"]
     if segment.start_step == 0:
         found["minimise_steps"] = md["minimise_steps"]
     return found

@@ -225,12 +225,12 @@ def _begin(
             )
     engine.watch = monitor.moving
     damping_ps = settings["thermostat_damping_fs"] / FS_PER_PS
+    pressure = None if settings["stack_pressure_MPa"] == "none" else settings["stack_pressure_MPa"]
     if settings["stage"] == "produce":
-        engine.nose_hoover(settings["temperature_K"], PRODUCTION_DAMPING * damping_ps)
+        engine.nose_hoover(settings["temperature_K"], PRODUCTION_DAMPING * damping_ps, pressure)
     else:
         bath = protocol.draw_seed(start.seed, engine.step)
-        pressure = settings["stack_pressure_MPa"]
-        engine.langevin(settings["temperature_K"], damping_ps, bath, None if pressure == "none" else pressure)
+        engine.langevin(settings["temperature_K"], damping_ps, bath, pressure)
     conserved = engine.settle().conserved_energy
     return 0.0 if checkpoint.conserved_energy is None else checkpoint.conserved_energy - conserved
 

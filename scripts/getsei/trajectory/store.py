@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from getsei import cells
 from getsei.errors import UserError
 from getsei.records import Trajectory
 
@@ -119,12 +120,19 @@ def join(paths: Sequence[Path], provenance: Mapping[str, Any]) -> Trajectory:
                 handle["positions"].read_direct(positions[end - length : end])
         except OSError as error:
             raise UserError(f"{piece.path}: damaged ({error}); delete it and run again") from error
+    every_cell = merged_cells([piece.cells for piece in pieces])
+    offsets = np.zeros((1, 1, 3), dtype=np.float32)
+    if len(every_cell) > 1:
+        # Where the cell changes, images of the engine move with it: displacements need another unwrapping.
+        stored, positions = positions, cells.unwrap(positions, every_cell).astype(np.float32)
+        offsets = stored - positions
     stages = list(dict.fromkeys(piece.stage for piece in pieces))
     stage = np.repeat([stages.index(piece.stage) for piece in pieces], lengths).astype(np.uint8)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(stage)) + 1, [len(stage)]])
     return Trajectory(
         positions=positions,
-        cells=merged_cells([piece.cells for piece in pieces]),
+        cells=every_cell,
+        offsets=offsets,
         species=pieces[0].species,
         stage=stage,
         segments=np.stack([edges[:-1], edges[1:]], axis=1),
@@ -194,7 +202,8 @@ def check_gapless(pieces: Sequence[Piece]) -> None:
 def export_extxyz(trajectory: Trajectory, path: Path) -> int:
     """Write the trajectory as extended XYZ for OVITO and ASE; return the stride of the frames written.
 
-    Positions are unwrapped; each frame carries ``time_ps`` since the start of the run and its ``stage``.
+    Positions are unwrapped images in the cell of their frame; each frame carries ``time_ps`` since the start
+    of the run and its ``stage``.
 
     Parameters
     ----------
@@ -221,6 +230,6 @@ def export_extxyz(trajectory: Trajectory, path: Path) -> int:
                 f'{n_atoms}\nLattice="{cell}" Properties=species:S:1:pos:R:3 pbc="T T T" '
                 f"time_ps={time_ps:.6g} stage={stage}\n"
             )
-            handle.write(line % tuple(trajectory.positions[frame].ravel().tolist()))
+            handle.write(line % tuple(trajectory.in_cell(frame).ravel().tolist()))
     partial.replace(path)
     return stride
