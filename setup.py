@@ -7,5 +7,9 @@ DATA = {"getsei.config.structures": "config/structures", "getsei.workflow.schema
 setup(
     packages=[*find_packages("scripts"), *DATA],
     package_dir={"getsei": "scripts/getsei", **DATA},
-    package_data={"getsei.potentials.native": ["*.cpp", "*.hpp"], **{key: ["*.yaml"] for key in DATA}},
+    package_data={
+        "getsei.potentials.native": ["*.cpp", "*.hpp"],
+        "getsei.report": ["*.j2", "*.css", "*.js"],
+        **{key: ["*.yaml"] for key in DATA},
+    },
 )

@@ -82,6 +82,7 @@ def summarise(system: str, inputs: Inputs, settings: Mapping[str, Any]) -> dict[
         **_states(states, inputs.embedding),
         **_kinetics(inputs.koopman),
         **{key: statistics.estimate_of(value).as_dict() for key, value in flux.estimates.items()},
+        **_bottleneck(flux),
         **_by_state(states, transport),
         **{k: v for k, v in transport.estimates.items() if k.split("/")[0] in DIFFUSION},
         **{f"correlation/{key}": value for key, value in transport.correlations.items()},
@@ -208,6 +209,19 @@ def _kinetics(koopman: KoopmanModel) -> dict[str, Any]:
             "slowest implied timescale",
         ).as_dict()
     return found
+
+
+def _bottleneck(flux: ReactiveFlux) -> dict[str, Any]:
+    """Return the strength of the bottleneck: the net flux over the weakest step of the widest pathway."""
+    found = flux.bottleneck
+    if "flux" not in found:
+        return {}
+    low, high = (np.nan if found[key] is None else found[key] for key in ("flux_low", "flux_high"))
+    supported = bool(found["supported"]) and flux.supported
+    note = f"{' > '.join(found['edge_names'])}, weakest step of the widest pathway; n = its events"
+    events = int(found["events"])
+    strength = Estimate(found["flux"], low, high, found["unit"], events, supported, note)
+    return {"bottleneck_flux": strength.as_dict()}
 
 
 def _by_state(states: States, transport: Transport) -> dict[str, Any]:

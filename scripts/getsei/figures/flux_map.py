@@ -138,5 +138,10 @@ def network(axes: Axes, flux: ReactiveFlux, koopman: KoopmanModel, states: State
         [f"{committor[row]:.2f}" + (f"\n{ends[row]}" if row in ends else "") for row in order],
     )
     axes.set(xlabel=name, ylabel="committor", ylim=(-0.7, len(committor) - 0.3))
+    if not flux.supported:
+        text = "dashed: the sampling supports no flux"
+        axes.text(
+            0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize=6.5, color=NARROW, zorder=6
+        )
     axes.set_xlim(0, depth.max() * 1.02)
     backdrop(axes, states, found)

@@ -216,6 +216,8 @@ def facts(summary: Mapping[str, Any], table: Table, folder: Path) -> list[tuple[
     if paths and paths[0]["share"]:
         first = paths[0]
         where = {"table": f"{name}/kinetics/pathways.csv", "row": "0"}
+        known = table.known(name, "bottleneck_flux")
+        strength = Markup(": {}").format(table.show(name, "bottleneck_flux", n=False)) if known else ""
         trust = "" if summary["flux_supported"] else " (flux not supported)"
         rows.append(
             (
@@ -228,8 +230,9 @@ def facts(summary: Mapping[str, Any], table: Table, folder: Path) -> list[tuple[
         rows.append(
             (
                 f"jams at{trust}",
-                Markup("{} <small>seen {} times</small>").format(
+                Markup("{}{} <small>seen {} times</small>").format(
                     first["weakest_edge"].replace(" > ", " → "),
+                    strength,
                     numbers.tag(first["events"], column="events", **where),
                 ),
             )
