@@ -36,8 +36,10 @@ def test_chain_has_its_equilibrium_and_its_timescales():
 @pytest.mark.parametrize("passed", [True, False])
 def test_selftest_prints_a_table_and_tells_by_its_status(monkeypatch, capsys, passed):
     made_up = [
-        selftest.number("a rate", 10.0, np.array([9.0, 8.0, 10.5])),
-        selftest.number("another", 10.0, np.array([20.0, 15.0, 25.0] if not passed else [11.0, 10.5, 12.0])),
+        selftest.number("a rate", 10.0, np.array([9.0, 8.0, 10.5]), 0.15),
+        selftest.number(
+            "another", 10.0, np.array([20.0, 15.0, 25.0] if not passed else [11.0, 10.5, 12.0]), 0.15
+        ),
     ]
     monkeypatch.setattr(selftest, "everything", lambda seed: iter(made_up))
     assert selftest.main() == (0 if passed else 1)
