@@ -1,8 +1,10 @@
 """The configuration: complete, closed, documented."""
 
 import copy
+import json
 import re
 
+import jsonschema
 import pytest
 import yaml
 from getsei import settings
@@ -162,3 +164,17 @@ def test_every_example_is_valid_with_the_default_and_the_quick_protocol(config, 
         assert list(settings.resolve(whole)) == example["run"]
     assert example["pathvars"]["results"] == f"results/examples/{path.stem}"
     assert f"--configfile config/examples/{path.name}\n" in path.read_text()
+
+
+def test_the_schema_of_editors_is_in_step():
+    path = settings.SCHEMA.with_suffix(".json")
+    assert path.read_text() == settings.editor_schema(settings.load_schema()), (
+        "run: PYTHONPATH=scripts python -m getsei.settings --json > workflow/schemas/config.schema.json"
+    )
+    first = (ROOT / "config/config.yaml").read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=../workflow/schemas/config.schema.json"
+    editor = jsonschema.Draft202012Validator(json.loads(path.read_text()))
+    for example in EXAMPLES:
+        assert "$schema=../../workflow/schemas/config.schema.json" in example.read_text().splitlines()[0]
+        editor.validate(yaml.safe_load(example.read_text()))
+    assert not editor.is_valid({"systems": {"a": {"interface": {"metall": "Li_bcc"}}}})
