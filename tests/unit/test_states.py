@@ -291,9 +291,9 @@ def test_explained_variance_of_perfect_and_useless_states():
     assert gates.explained_variance(np.zeros(40, dtype=int), coordination, ["S", "O", "Cl"])["S"] == 0.0
 
 
-def silhouettes(*values):
+def excesses(*values):
     names = (baselines.TRAINED, baselines.UNTRAINED, baselines.COORDINATION)
-    return [{"representation": n, "silhouette": v} for n, v in zip(names, values, strict=True)]
+    return [{"representation": n, "excess": v} for n, v in zip(names, values, strict=True)]
 
 
 def test_gates_fail_where_they_should():
@@ -301,14 +301,12 @@ def test_gates_fail_where_they_should():
     good |= {"final_loss": 4.0, "chance_loss": 6.2}
     still = gates.Cleaning(0.05, 0.04, 0.1, 0.02, 0.6)
     good_one = choice.Candidate("kmeans", 6, 0.6, 0.55, 0.2, 0.95, 0.9, 0.05)
-    table = gates.collect(good_one, silhouettes(0.6, 0.25, 0.4), good, {"S": 0.8}, still, isolated=0.0)
+    table = gates.collect(good_one, excesses(0.4, 0.1, 0.2), good, {"S": 0.8}, still, isolated=0.0)
     assert all(row["passed"] for row in table)
     collapsed = good | {"effective_rank": 1.0, "mean_cosine": 0.9, "final_loss": 6.2}
     poor = choice.Candidate("kmeans", 6, 0.57, 0.3, 0.48, 0.5, 0.6, 0.001)
     wild = gates.Cleaning(0.6, 0.3, 0.7, 0.5, 0.0)
-    table = gates.collect(
-        poor, silhouettes(0.57, 0.7, float("nan")), collapsed, {"S": 0.1}, wild, isolated=0.03
-    )
+    table = gates.collect(poor, excesses(0.1, 0.3, float("nan")), collapsed, {"S": 0.1}, wild, isolated=0.03)
     passed = [row["name"] for row in table if row["passed"]]
     assert passed == ["silhouette", "truncated neighbours"]
     assert not any("coordination numbers" in row["name"] for row in table)
@@ -366,8 +364,8 @@ def test_baselines_are_judged_on_the_same_environments(states):
         assert row["excess"] == pytest.approx(row["silhouette_held_out"] - row["silhouette_null"])
         assert 0.0 <= row["explained_S"] <= 1.0
     assert states.baselines[0]["ari_with_states"] > 0.9
-    compared = {gate["name"] for gate in states.gates if gate["name"].startswith("silhouette above")}
-    assert {f"silhouette above {name}" for name in names[1:]} <= compared
+    compared = {gate["name"] for gate in states.gates if "excess over null above" in gate["name"]}
+    assert {f"excess over null above that of {name}" for name in names[1:]} <= compared
 
 
 def test_soap_does_not_change_under_rotation(truth):
