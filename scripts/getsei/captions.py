@@ -37,14 +37,14 @@ STAGES = (
     Stage(
         "run",
         "Interface and dynamics",
-        "The slabs were joined, heated to react, brought to temperature and followed by molecular "
-        "dynamics with the potential named under provenance.",
+        "The atoms were set up and followed by molecular dynamics, or read from a trajectory; which "
+        "potential, settings and seeds stands under provenance.",
         (
             Panel(
                 "snapshots",
                 "The interface before and after",
                 "Side view of the whole cell, cut into rows that continue one another along z; where "
-                "the colours of the electrolyte enter the lithium, metal has been consumed.",
+                "the colours of the electrolyte enter the metal, it has been consumed.",
             ),
             Panel(
                 "energy",
@@ -68,7 +68,7 @@ STAGES = (
             ),
             Panel(
                 "growth",
-                "Thickness and lithium inventory",
+                "Thickness and ion inventory",
                 "A rising line means growth; the lower panel tells from which side the ions of the "
                 "interphase come.",
             ),

@@ -211,6 +211,13 @@ def test_figures_beyond_the_limit_stay_beside(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("mobile", "said"), [([["Li"], ["Li"]], "lithium"), ([["Na"]], "sodium"), ([["Li"], ["Na"]], "ions")]
+)
+def test_title_names_what_moves(mobile, said):
+    assert page.moving({str(i): {"mobile": elements} for i, elements in enumerate(mobile)}) == said
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("3.5919e-05", "3.59\u202f×\u202f10⁻⁵"),

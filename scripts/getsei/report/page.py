@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from ase import data
 from markupsafe import Markup
 
 from getsei import captions, comparison
@@ -118,6 +119,7 @@ def build(
     return environment.get_template(TEMPLATE).render(
         style=Markup((FOLDER / STYLE).read_text(encoding="utf-8")),
         script=Markup((FOLDER / SCRIPT).read_text(encoding="utf-8")),
+        moving=moving(settings),
         lead=lead(list(ranks.values())),
         criterion=next((row["criterion"] for row in ranks.values()), ""),
         comparison=[
@@ -135,6 +137,12 @@ def build(
         failed=checks(numbers.read(folder / "compare/checks.csv"), order),
         provenance=provenance(folder, order, settings),
     )
+
+
+def moving(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what moves: the metal's name where all systems have the same mobile ion."""
+    mobile = {element for found in settings.values() for element in found["mobile"]}
+    return data.atomic_names[data.atomic_numbers[mobile.pop()]].lower() if len(mobile) == 1 else "ions"
 
 
 def lead(ranks: Sequence[Mapping[str, str]]) -> Markup:
