@@ -4,6 +4,7 @@
 # make selftest  recover known states and known rates, and see through three samples without any
 # make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
 # make verify  recheck the checksums of finished results
+# make check-survival  what the workflow survives: kills, bad input, fuzz, a second run to the byte, SLURM
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
 # make bench-md  speed and accuracy of the compiled potential, every bar with what it measured
 # make quick  the same jobs on a protocol of a few minutes, for a first look
@@ -23,7 +24,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test test-slurm selftest check-states check-kinetics bench-md inspect verify report check-report potential crosscheck lint clean
+.PHONY: all finished setup quick test test-slurm check-survival selftest check-states check-kinetics bench-md inspect verify report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
@@ -63,6 +64,9 @@ inspect: setup
 
 test-slurm: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=scripts python benchmarks/check_slurm.py
+
+check-survival: setup
+	OMP_NUM_THREADS=1 python benchmarks/check_survival.py
 
 verify: setup
 	PYTHONPATH=scripts python -m getsei.crate $$(ls results/*/ro-crate-metadata.json)

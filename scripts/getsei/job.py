@@ -1,14 +1,16 @@
 """Entry point shared by all scripts (standard library only)."""
 
 import errno
+import fcntl
 import logging
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from getsei.errors import GuardError, UserError
 
@@ -40,6 +42,7 @@ def logged(snakemake: Any) -> Iterator[logging.Logger]:
     """
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
+    claim = _claim(path)
     where = "/".join(str(value) for value in dict(snakemake.wildcards).values())
     name = f"{snakemake.rule} {where}".strip()
     handlers = [logging.FileHandler(path, mode="w", encoding="utf-8"), logging.StreamHandler(sys.stderr)]
@@ -68,7 +71,55 @@ def logged(snakemake: Any) -> Iterator[logging.Logger]:
     except BaseException:
         log.exception("rule %s failed", snakemake.rule)
         raise
+    finally:
+        claim.close()
     log.info("done in %.1f s", time.perf_counter() - started)
+
+
+def _claim(log_file: Path) -> IO[str]:
+    """Lock the log of a rule; wait while a job that outlived its Snakemake still works on the same files."""
+    handle = log_file.open("a", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{log_file}: waiting for a job of an earlier run to end", file=sys.stderr, flush=True)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        pass  # a file system without locks
+    return handle
+
+
+def hold(folder: Path) -> IO[str]:
+    """Claim a working folder for this process, until it ends in whatever way.
+
+    The lock is the kernel's, so that a kill leaves none behind, unlike Snakemake's own.
+
+    Returns
+    -------
+    file
+        To be kept open.
+
+    Raises
+    ------
+    UserError
+        If another process holds the folder.
+    """
+    path = folder / ".snakemake" / "getsei.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.seek(0)
+        who = handle.read().strip() or "unknown"
+        handle.close()
+        raise UserError(
+            f"{folder}: another snakemake (process {who}) is at work in this folder; wait for it or stop it"
+        ) from error
+    handle.truncate(0)
+    handle.write(f"{os.getpid()} on {platform.node()}")
+    handle.flush()
+    return handle
 
 
 def machine_failure(error: BaseException | None) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from getsei import __version__
+from getsei import __version__, seals
 from getsei.errors import UserError
 
 UNASSIGNED = -1
@@ -100,6 +100,7 @@ class Record:
             If the file is unreadable, holds another record, or was written by another schema version.
         """
         try:
+            seals.check(path)
             with h5py.File(path, "r") as handle:
                 kind, version = handle.attrs.get("record"), handle.attrs.get("schema_version")
                 if kind != cls.__name__ or version != SCHEMA_VERSION:
@@ -135,6 +136,7 @@ def whole_file(path: str | Path, kind: type[Record]) -> Iterator[h5py.File]:
             handle.attrs["schema_version"] = SCHEMA_VERSION
             handle.attrs["getsei_version"] = __version__
             yield handle
+        seals.seal(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -161,8 +163,6 @@ def _write_array(handle: h5py.File, name: str, value: np.ndarray, metadata: Mapp
         value = np.char.encode(value, "utf-8")
     large = value.ndim > 0 and value.nbytes >= COMPRESS_FROM_BYTES and not metadata["mapped"]
     options = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if large else {}
-    if value.size and value.ndim and not metadata["mapped"]:
-        options["fletcher32"] = True  # damage is then an error and not another number
     dataset = handle.create_dataset(name, data=value, **options)
     dataset.attrs["unit"] = metadata["unit"]
     dataset.attrs["shape"] = metadata["shape"]

@@ -1,7 +1,9 @@
 """What a user sees when a script fails, and where a script's packages come from."""
 
+import errno
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,3 +58,39 @@ def test_threads_and_foreign_packages(snakemake):
     job.prepare(snakemake)
     assert all(os.environ[variable] == "3" for variable in job.THREAD_VARIABLES)
     assert "/somewhere/else/lib/python3.11/site-packages" not in sys.path
+
+
+def test_folder_is_held_by_one_process_and_free_after_a_kill(tmp_path):
+    program = (
+        "import sys, time, pathlib; sys.path.insert(0, sys.argv[1]); from getsei import job; "
+        "lock = job.hold(pathlib.Path(sys.argv[2])); print('held', flush=True); time.sleep(60)"
+    )
+    scripts = str(Path(job.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, scripts, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=rf"another snakemake \(process {process.pid} on "):
+            job.hold(tmp_path)
+    finally:
+        process.kill()
+        process.communicate()
+    job.hold(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x.h5"), "x.h5: no space left"),
+        (OSError("Can't write data (file write failed: errno = 28)"), "no space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "results"), "results: permission denied"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_what_the_machine_lacks_is_one_message(snakemake, error, says):
+    with pytest.raises(SystemExit), job.logged(snakemake):
+        raise error
+    text = read(snakemake)
+    assert says in text
+    assert "Traceback" not in text

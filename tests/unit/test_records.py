@@ -86,3 +86,20 @@ def test_estimate_hides_what_is_not_supported():
     poor = records.Estimate(1.5, 1.0, 2.0, "ps", 1, supported=False, note="one event")
     assert "1.5" not in str(poor)
     assert poor.as_dict()["value"] is None
+
+
+def test_any_changed_byte_is_noticed_before_hdf5_sees_it(tmp_path):
+    import records_factory
+
+    path = tmp_path / "x.h5"
+    records_factory.trajectory(records_factory.chain(n_states=2, n_ions=4, n_frames=5)).save(path)
+    sound = path.read_bytes()
+    records.Trajectory.load(path)
+    for place in range(0, len(sound) - 100, len(sound) // 40):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+        with pytest.raises(UserError, match="its content has changed"):
+            records.Trajectory.load(path)
+    for length in (0, 100, len(sound) // 2):
+        path.write_bytes(sound[:length])
+        with pytest.raises(UserError, match="not a readable Trajectory"):
+            records.Trajectory.load(path)

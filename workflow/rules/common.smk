@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from getsei import captions, preflight, settings
+from getsei import captions, job, preflight, settings
 from getsei.dynamics import protocol
 from getsei.errors import UserError
 from getsei.potentials import sources
@@ -14,12 +14,16 @@ from getsei.provenance import code_digest
 from getsei.structures import names
 from getsei.trajectory import files
 
+LOCKS = []
+
 
 def resolved_systems():
     """Return the complete settings of every system; a mistake stops here, without a traceback."""
     try:
         if not workflow.is_main_process:
             return settings.resolve(config)  # a job; the rest was checked before it
+        if not workflow.dryrun:
+            LOCKS.append(job.hold(Path.cwd()))
         preflight.check_files(workflow.configfiles)
         systems = settings.resolve(config)
         preflight.check(systems)

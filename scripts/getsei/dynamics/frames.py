@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from getsei import seals
 from getsei.dynamics.engine import Frame
 
 COLUMNS = {
@@ -78,9 +79,8 @@ def join_blocks(
     partial = path.with_name(f".{path.name}.part")
     with h5py.File(partial, "w") as handle:
         shape = (len(table["step"]), len(species), 3)
-        # Fletcher's checksum, so that damage is an error and not another number.
-        positions = handle.create_dataset("positions", shape, dtype=np.float32, fletcher32=True)
-        cells = handle.create_dataset("cells", (shape[0], 3, 3), dtype=float, fletcher32=True)
+        positions = handle.create_dataset("positions", shape, dtype=np.float32)
+        cells = handle.create_dataset("cells", (shape[0], 3, 3), dtype=float)
         positions.attrs["unit"] = cells.attrs["unit"] = "Å"
         start = 0
         for block in blocks:
@@ -95,6 +95,7 @@ def join_blocks(
             handle.create_dataset(column, data=stored).attrs["unit"] = COLUMNS[column]
         for key, value in attributes.items():
             handle.attrs[key] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    seals.seal(partial)
     partial.replace(path)
     return table
 

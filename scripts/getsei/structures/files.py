@@ -89,6 +89,8 @@ def read_cif(path: Path, given: Mapping[str, float]) -> Crystal:
             )
         if total > 1:
             occupancy.update({el: share / total for el, share in occupancy.items()})
+    if not sites:
+        raise UserError(f"{path}: no atom has an occupancy above 0")
     fractional = np.vstack([images for _, images in sites])
     orbit = np.repeat(np.arange(len(sites)), [len(images) for _, images in sites])
     return assemble(path, parameters, [occupancy for occupancy, _ in sites], fractional, orbit, given)

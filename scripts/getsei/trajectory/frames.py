@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -84,6 +85,31 @@ class Source:
     counts: str = "time steps"
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def malformed(path: Path) -> Iterator[None]:
+    """Turn what a reader runs into, in a file that is not what it claims to be, into one message.
+
+    Raises
+    ------
+    UserError
+        Naming the file. What the machine lacks (disk, permission, memory) is passed on as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UserError(f"{path}: malformed or damaged ({_first_line(error)})") from error
+    except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError) as error:
+        raise UserError(f"{path}: malformed or damaged ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def open_text(path: Path) -> IO[str]:

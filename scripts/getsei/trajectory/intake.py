@@ -13,7 +13,7 @@ from ase.data import atomic_masses, atomic_numbers
 
 from getsei import cells
 from getsei.errors import UserError
-from getsei.trajectory.frames import Frame, Source, Truncated
+from getsei.trajectory.frames import Frame, Source, Truncated, malformed
 from getsei.trajectory.timing import Clock, Options, Timing, read_clock
 
 BLOCK_BYTES = 1 << 25
@@ -143,7 +143,8 @@ def survey(
     """
     walk = _Walk(sources, options, sink, limit)
     for number, source in enumerate(sources):
-        walk.read(number, source)
+        with malformed(source.path):
+            walk.read(number, source)
     return walk.finish()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from getsei.errors import UserError
 from getsei.trajectory import ase_files, binary, lammps, vasp
-from getsei.trajectory.frames import Source, element, text_lines
+from getsei.trajectory.frames import Source, element, malformed, text_lines
 
 COMPRESSED = (".gz", ".bz2", ".xz")
 ENDINGS = {
@@ -93,7 +93,8 @@ def open_source(
     if topology is not None and not topology.is_file():
         raise UserError(f"trajectory.topology: no file {topology}")
     chosen = detect(path) if format == "auto" else format
-    return READERS[chosen](path, types, topology)
+    with malformed(path):
+        return READERS[chosen](path, types, topology)
 
 
 Reader = Callable[[Path, Sequence[str], Path | None], Source]

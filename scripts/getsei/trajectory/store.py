@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from getsei import cells
+from getsei import cells, seals
 from getsei.errors import UserError
 from getsei.records import Trajectory
 
@@ -60,6 +60,7 @@ def read_piece(path: Path) -> Piece:
         If it is not a complete segment.
     """
     try:
+        seals.check(path)
         with h5py.File(path, "r") as handle:
             settings = json.loads(handle.attrs["settings"])
             columns = {name: handle[name][()] for name in COLUMNS}

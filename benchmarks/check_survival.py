@@ -1,0 +1,235 @@
+"""`make check-survival`: what the workflow survives, measured. Prints a table, exits 1 where a bar is missed.
+
+python benchmarks/check_survival.py [--kills 20] [--fuzz 10000] [--only kills inputs fuzz reproduce slurm]
+"""
+
+import argparse
+import contextlib
+import hashlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+import sandbox
+from getsei.errors import UserError
+
+CORES = ("--cores", "2")
+WITHOUT_TIME = {".log", ".tsv", ".png", ".svg"}
+"""Files that tell how long something took, and pictures; all others must be the same to the byte."""
+Row = tuple[str, str, str, bool]
+
+
+def digests(results: Path) -> dict[str, str]:
+    """Return the SHA-256 of every result that does not depend on the clock."""
+    return {
+        path.relative_to(results).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(results.rglob("*"))
+        if path.is_file()
+        and path.suffix not in WITHOUT_TIME
+        and path.name not in ("ro-crate-metadata.json", "report.html")
+        and not any(part.startswith(".") for part in path.relative_to(results).parts)
+    }
+
+
+def wrong_frames(results: Path) -> int:
+    """Count frames of the segments that are missing, doubled or out of order."""
+    wrong = 0
+    for folder in results.glob("*/r*/md"):
+        names = ["react", "equilibrate", *sorted(path.stem for path in folder.glob("produce*.h5"))]
+        steps = [np.zeros(1, dtype=int)]
+        for name in names:
+            with h5py.File(folder / f"{name}.h5", "r") as handle:
+                steps.append(handle["step"][()])
+        every = np.diff(np.concatenate(steps))
+        wrong += int((every != every[0]).sum())
+    return wrong
+
+
+def undisturbed(folder: Path) -> tuple[sandbox.Workflow, float]:
+    """Run the small workflow without disturbance; return it and its wall time in s."""
+    workflow = sandbox.copy(folder)
+    workflow.configure(sandbox.TINY)
+    began = time.monotonic()
+    done = workflow.run(*CORES, timeout=3600)
+    if done.returncode != 0:
+        raise SystemExit(f"the undisturbed run failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return workflow, time.monotonic() - began
+
+
+def random_kills(folder: Path, reference: dict[str, str], duration_s: float, kills: int) -> Iterator[Row]:
+    """Kill the run at random moments, again and again; whenever one finishes, compare and begin anew.
+
+    Every kill is SIGKILL to Snakemake and all it started, and is followed by plain running again. A kill
+    counts as recovered when the run it belongs to then ends without further help.
+    """
+    rng = random.Random(1)
+    recovered = wrong = differing = passes = done_kills = failures = 0
+    while done_kills < kills:
+        workflow = sandbox.copy(folder / f"pass{passes}")
+        workflow.configure(sandbox.TINY)
+        passes, here = passes + 1, 0
+        while True:
+            process = workflow.start(*CORES)
+            try:
+                limit = rng.uniform(0.05, 0.6) * duration_s if done_kills + here < kills else 3600
+                out, err = process.communicate(timeout=limit)
+                break
+            except subprocess.TimeoutExpired:
+                sandbox.kill(process)
+                here += 1
+                print(f"kill {done_kills + here} after {limit:.0f} s", file=sys.stderr, flush=True)
+        done_kills += here
+        if process.returncode != 0:
+            failures += 1
+            print(out[-1000:] + err[-3000:], file=sys.stderr)
+        else:
+            recovered += here
+            wrong += wrong_frames(workflow.results)
+            found = digests(workflow.results)
+            differing += sum(found.get(name) != digest for name, digest in reference.items())
+        shutil.rmtree(workflow.folder)
+    yield (
+        f"{done_kills} random kills -9 in {passes} runs",
+        f"{done_kills} recoveries",
+        f"{recovered} recoveries",
+        recovered == done_kills,
+    )
+    yield ("frames lost, doubled or out of order", "0", str(wrong), wrong == 0)
+    yield (
+        "tables, stores, labels unlike the undisturbed run",
+        "0",
+        f"{differing} of {passes * len(reference)}",
+        differing == 0 and failures == 0,
+    )
+
+
+def bad_inputs() -> Iterator[Row]:
+    """Count the bad inputs that end in one clear message."""
+    import bad_inputs as corpus
+
+    clear = 0
+    for case in corpus.CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                case.stop(Path(folder))
+                said = "nothing"
+            except UserError as error:
+                said = str(error)
+            except Exception as error:
+                said = f"traceback: {error!r}"
+            good = (
+                case.says in said and len(said.splitlines()) <= 2 and len(list(Path(folder).iterdir())) <= 1
+            )
+        clear += good
+        if not good:
+            print(f"{case.name}: {said}", file=sys.stderr)
+    total = len(corpus.CASES)
+    yield (f"{total} bad inputs", f"{max(80, total)} clear errors", str(clear), clear == total >= 80)
+
+
+def fuzz(examples: int) -> Iterator[Row]:
+    """Fuzz the configuration and the readers."""
+    import fuzzing
+    from hypothesis import HealthCheck, given, settings
+
+    each = -(-examples // len(fuzzing.TARGETS))
+    failures, ran = [], 0
+
+    for target in fuzzing.TARGETS:
+        with tempfile.TemporaryDirectory() as folder:
+
+            @settings(
+                max_examples=each,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(target.strategy)
+            def check(sample: object, target: object = target, folder: str = folder) -> None:
+                nonlocal ran
+                ran += 1
+                target.read(sample, Path(folder))
+
+            try:
+                check()
+            except Exception as error:
+                failures.append(target.name)
+                print(f"{target.name}: {error!r}", file=sys.stderr)
+    yield (
+        f"fuzz of {len(fuzzing.TARGETS)} readers",
+        f"{examples} examples, no traceback",
+        f"{ran} examples, {len(failures)} tracebacks {' '.join(failures)}".strip(),
+        ran >= examples and not failures,
+    )
+
+
+def reproduce(folder: Path, reference: dict[str, str]) -> Iterator[Row]:
+    """Run again from nothing, with the same seeds, and compare to the byte."""
+    workflow, _ = undisturbed(folder)
+    found = digests(workflow.results)
+    differing = [name for name, digest in reference.items() if found.get(name) != digest]
+    print("\n".join(differing), file=sys.stderr)
+    yield (
+        "same seed, same machine, one thread, run twice",
+        f"{len(reference)} files identical",
+        f"{len(reference) - len(differing)} identical",
+        not differing,
+    )
+
+
+def slurm() -> Iterator[Row]:
+    """Run on a real one-node cluster."""
+    command = [sys.executable, str(ROOT / "benchmarks/check_slurm.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(done.stdout + done.stderr[-3000:], file=sys.stderr)
+    last = (done.stdout.strip() or done.stderr.strip() or "nothing").splitlines()[-1]
+    yield ("real SLURM run (make test-slurm)", "every line passes", last, done.returncode == 0)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Measure what was asked for and print the table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--fuzz", type=int, default=10_000)
+    parts = ("kills", "reproduce", "inputs", "fuzz", "slurm")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    chosen = parser.parse_args(words)
+    warnings.simplefilter("ignore")
+    rows: list[Row] = []
+    with contextlib.chdir(ROOT):
+        if "inputs" in chosen.only:
+            rows += bad_inputs()
+        if "fuzz" in chosen.only:
+            rows += fuzz(chosen.fuzz)
+    if {"kills", "reproduce"} & set(chosen.only):
+        with tempfile.TemporaryDirectory(prefix="getsei-survival-") as name:
+            folder = Path(name)
+            workflow, duration_s = undisturbed(folder / "undisturbed")
+            reference = digests(workflow.results)
+            if "reproduce" in chosen.only:
+                rows += reproduce(folder / "again", reference)
+            if "kills" in chosen.only:
+                rows += random_kills(folder, reference, duration_s, chosen.kills)
+    if "slurm" in chosen.only:
+        rows += slurm()
+    width = [max(len(row[column]) for row in rows) for column in range(3)]
+    for what, bar, found, met in rows:
+        print(f"{what:{width[0]}}  {bar:{width[1]}}  {found:{width[2]}}  {'pass' if met else 'MISS'}")
+    return 0 if all(row[3] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
