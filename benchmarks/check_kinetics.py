@@ -27,6 +27,7 @@ from getsei.kinetics import (
     counting,
     dictionaries,
     edmd,
+    inputs,
     koopman,
     reactive_flux,
     scan,
@@ -284,6 +285,15 @@ def speed() -> Iterator[Bar]:
     end = time.process_time()
     yield at_most("1e6 environments: counts, lag scan, CK, TPT, 1000 resamples", end - start, LARGE_S, " s")
     yield at_most("of these, flux of 1000 resamples at six states", end - middle, RESAMPLES_S, " s")
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(scale=0.5, size=(2000, 500, 64)).astype(np.float32)
+    vectors[..., :6] += 4.0 * np.eye(6, dtype=np.float32)[labels.T]
+    start = time.process_time()
+    settings = {"lag_ps": "auto", "scan_lags_ps": [0.1 * lag for lag in lags], "bootstrap": 1000}
+    model = koopman.fit(states, settings, inputs.Context(vectors=vectors))
+    reactive_flux.analyse(states, model, examples.ENDPOINTS)
+    spent = time.process_time() - start
+    yield at_most("the same with all a run does: dictionaries, windows, tables", spent, LARGE_S, " s")
     yield from beside_deeptime(labels, float(whole.total))
     yield streamed()
 
