@@ -9,7 +9,7 @@
 # make bench-md  speed and accuracy of the compiled potential, every bar with what it measured
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
-# make check-inputs  the bars of bringing your own structure: worked entries end to end, broken files
+# make check-inputs  the bars of bringing your own structure or trajectory: worked entries end to end, broken files
 # make inspect FILE='run*.dump'  what would be understood of a trajectory, and what is missing
 # make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
 

@@ -1,4 +1,4 @@
-"""`make check-inputs`: the bars of bringing your own structure, and what was measured against each.
+"""`make check-inputs`: the bars of bringing your own structure or trajectory, and what was measured.
 
     python benchmarks/check_inputs.py [WORD ...]    only the checks whose name holds one of the words
 
@@ -22,8 +22,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
+import check_trajectories
 from getsei.errors import UserError
 from getsei.structures import crystals
 
@@ -186,9 +187,14 @@ def refuse_broken_structures() -> Row:
 CHECKS: dict[str, Callable[[], Row]] = {
     "broken structures": refuse_broken_structures,
     "two mobile ions": run_two_ions,
+    "broken trajectories": lambda: Row(*check_trajectories.malformed()),
+    "formats, constant cell": lambda: Row(*check_trajectories.formats(0.0)),
+    "formats, changing cell": lambda: Row(*check_trajectories.formats(0.01)),
+    "argyrodite trajectory": lambda: Row(*check_trajectories.argyrodite()),
     **{
         f"example {path.stem}": partial(run_example, path.stem)
         for path in sorted((ROOT / "config" / "examples").glob("*.yaml"))
+        if "trajectory:" not in path.read_text(encoding="utf-8")
     },
 }
 """Name to check; each is run in turn and prints its row."""

@@ -17,7 +17,6 @@ with job.logged(snakemake) as log:
         Path(snakemake.output.trajectory),
         own.options_of(settings),
         settings["equilibration_ps"],
-        settings.get("temperature_K"),
         {"settings": {"trajectory": settings}, **snakemake.wildcards},
     )
     report = {"regions": own.regions_of(settings, found.first_cell), **own.summary(found)}

@@ -164,7 +164,14 @@ def _sampling(inputs: Inputs) -> dict[str, Any]:
             True,
             "production; ten blocks",
         ).as_dict()
+    elif (told := _told_temperature(inputs.trajectories[0])) is not None:
+        found["temperature_K"] = exact(told, "K", 0, "as the configuration says; the files record none")
     return found
+
+
+def _told_temperature(trajectory: Trajectory) -> float | None:
+    """Return the temperature that the user gave for a trajectory without one."""
+    return trajectory.provenance.get("settings", {}).get("trajectory", {}).get("temperature_K")
 
 
 def _states(states: States, embedding: Embedding) -> dict[str, Any]:

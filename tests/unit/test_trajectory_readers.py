@@ -158,10 +158,15 @@ def test_temperature_and_energy_are_taken_over(tmp_path):
         image.set_momenta(np.ones((len(image), 3)))
     kinetic = images[0].get_kinetic_energy() / (1.5 * len(images[0]) * units.kB)
     ase.io.write(tmp_path / "run.traj", images)
-    _, trajectory = read(tmp_path, tmp_path / "run.traj", ASK, temperature_K=77.0)
+    _, trajectory = read(tmp_path, tmp_path / "run.traj", ASK)
     assert trajectory.temperature == pytest.approx(kinetic)
-    _, trajectory = read(tmp_path, make.extxyz(tmp_path / "a.xyz", made), ASK, temperature_K=77.0)
-    assert trajectory.temperature.tolist() == [77.0] * 3
+
+
+def test_a_temperature_that_is_told_is_not_passed_off_as_recorded(tmp_path):
+    path = make.extxyz(tmp_path / "a.xyz", make.make(n_frames=3))
+    trajectory = own.read([path], frame_interval_fs=100.0, temperature_K=77.0)
+    assert np.isnan(trajectory.temperature).all()
+    assert trajectory.provenance["settings"]["trajectory"]["temperature_K"] == 77.0
 
 
 def test_names_of_files(tmp_path, monkeypatch):

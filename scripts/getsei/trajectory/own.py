@@ -79,7 +79,6 @@ def read(files: Sequence[str | Path], **settings: Any) -> Trajectory:
             path,
             options_of(entry),
             entry["equilibration_ps"],
-            entry.get("temperature_K"),
             {"settings": {"trajectory": entry}},
         )
         return Trajectory.load(path)
@@ -90,7 +89,6 @@ def store(
     path: Path,
     options: Options,
     equilibration_ps: float = 0.0,
-    temperature_K: float | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Survey:
     """Read files into the binary store, block by block.
@@ -105,8 +103,6 @@ def store(
         What the files may not tell.
     equilibration_ps : float
         Length of the beginning that is kept but not analysed, in ps.
-    temperature_K : float, optional
-        Stands where the files record none.
     provenance : mapping, optional
         Stored beside that of the files.
 
@@ -139,16 +135,13 @@ def store(
             raise UserError("\n  ".join(["the trajectory cannot be used yet:", *found.problems]))
         timing = found.timing
         segments, stage = split_stages(timing.segments, found.n_frames, timing.interval_ps, equilibration_ps)
-        heat = np.concatenate(columns["temperature"])
-        if temperature_K is not None:
-            heat = np.where(np.isfinite(heat), heat, temperature_K)
         box = np.concatenate(columns["cells"])
         values = {
             "cells": box[:1] if found.constant_cell else box,
             "species": found.species,
             "stage": stage,
             "segments": segments,
-            "temperature": heat,
+            "temperature": np.concatenate(columns["temperature"]),
             "potential_energy": np.concatenate(columns["energy"]),
             "stages": list(STAGES),
             "frame_interval_ps": timing.interval_ps,
