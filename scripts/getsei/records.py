@@ -196,6 +196,7 @@ class Trajectory(Record):
         "(n_frames or 1, n_atoms or 1, 3) float32, what positions lack to stand in the cell of their frame; "
         "zero where the cell is constant",
         lambda: np.zeros((1, 1, 3), dtype=np.float32),
+        mapped=True,
     )
 
     def cell(self, frame: int) -> np.ndarray:

@@ -187,3 +187,5 @@ def test_blocks_do_not_show(tmp_path, monkeypatch):
     monkeypatch.setattr("getsei.trajectory.intake.BLOCK_BYTES", 4 * made.positions[0].nbytes)
     blocks = read(tmp_path, path, TELL, make.ELEMENTS)[1]
     assert np.abs(whole.positions - blocks.positions).max() < FLOAT32_A
+    for name in ("positions", "offsets"):
+        assert isinstance(getattr(blocks, name).base, np.memmap), f"{name} fill memory"

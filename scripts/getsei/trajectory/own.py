@@ -3,8 +3,9 @@
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -20,7 +21,7 @@ from getsei.trajectory.intake import Block, Survey, log_survey, survey
 from getsei.trajectory.timing import Options
 
 STAGES = ("equilibrate", "produce")
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 24
 
 
 def sources_of(settings: Mapping[str, Any], replica: int = 1) -> list[Source]:
@@ -117,16 +118,13 @@ def store(
         If a file is malformed, or something is missing; the message names the key that tells it.
     """
     columns: dict[str, list[np.ndarray]] = {"cells": [], "temperature": [], "energy": []}
-    with whole_file(path, Trajectory) as handle:
+    with ExitStack() as spool, whole_file(path, Trajectory) as handle:
         fields = {item.name: item for item in dataclasses.fields(Trajectory)}
-        n_atoms = len(sources[0].species)
-        grown = {name: _growing(handle, name, n_atoms, fields[name]) for name in ("positions", "offsets")}
+        grown = {name: spool.enter_context(_raw(path)) for name in ("positions", "offsets")}
 
         def write(block: Block) -> None:
-            for name, dataset in grown.items():
-                before, new = len(dataset), getattr(block, name)
-                dataset.resize(before + len(new), axis=0)
-                dataset[before:] = new.astype(np.float32)
+            for name, raw in grown.items():
+                raw.write(np.ascontiguousarray(getattr(block, name), dtype=np.float32).tobytes())
             for name, parts in columns.items():
                 parts.append(getattr(block, name))
 
@@ -148,28 +146,33 @@ def store(
             "provenance": {**(provenance or {}), "intake": summary(found)},
         }
         if found.constant_cell:
-            del handle["offsets"]
+            del grown["offsets"]
             values["offsets"] = np.zeros((1, 1, 3), dtype=np.float32)
+        for name, raw in grown.items():
+            _copy(raw, handle, fields[name], (found.n_frames, len(found.species), 3))
         for name, value in values.items():
             write_field(handle, fields[name], value)
     log_survey(found)
     return found
 
 
-def _growing(handle: h5py.File, name: str, n_atoms: int, item: dataclasses.Field) -> h5py.Dataset:
-    """Return an empty dataset of vectors per atom that frames can be added to."""
-    dataset = handle.create_dataset(
-        name,
-        shape=(0, n_atoms, 3),
-        maxshape=(None, n_atoms, 3),
-        chunks=(max(1, CHUNK_BYTES // (12 * n_atoms)), n_atoms, 3),
-        dtype=np.float32,
-        compression="gzip",
-        compression_opts=1,
-        shuffle=True,
-    )
-    dataset.attrs.update(item.metadata)
-    return dataset
+def _raw(path: Path) -> IO[bytes]:
+    """Return a nameless file beside `path` for frames whose number is not known yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryFile(dir=path.parent)
+
+
+def _copy(raw: IO[bytes], handle: h5py.File, item: dataclasses.Field, shape: tuple[int, int, int]) -> None:
+    """Copy spooled vectors into one contiguous dataset, which later stages can map, piece by piece."""
+    dataset = handle.create_dataset(item.name, shape=shape, dtype=np.float32)
+    dataset.attrs["unit"], dataset.attrs["shape"] = item.metadata["unit"], item.metadata["shape"]
+    per_frame = shape[1] * shape[2]
+    chunk = max(1, CHUNK_BYTES // (4 * per_frame))
+    raw.seek(0)
+    for start in range(0, shape[0], chunk):
+        stop = min(start + chunk, shape[0])
+        values = np.frombuffer(raw.read(4 * per_frame * (stop - start)), np.float32)
+        dataset[start:stop] = values.reshape(stop - start, *shape[1:])
 
 
 def split_stages(
