@@ -6,7 +6,7 @@
 # make verify  recheck the checksums of finished results
 # make check-survival  what the workflow survives: kills, bad input, fuzz, a second run to the byte, SLURM
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
-# make bench-md  speed and accuracy of the compiled potential, every bar with what it measured
+# make bench-md  speed and accuracy of the compiled potential, bar by bar (ARGUMENTS=--long for 100 ps of energy)
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
 # make check-inputs  the bars of bringing your own structure or trajectory: worked entries end to end, broken files
@@ -72,7 +72,7 @@ verify: setup
 	PYTHONPATH=scripts python -m getsei.crate $$(ls results/*/ro-crate-metadata.json)
 
 bench-md: setup
-	OMP_NUM_THREADS=1 python benchmarks/bench_md.py
+	OMP_NUM_THREADS=1 python benchmarks/bench_md.py $(ARGUMENTS)
 
 report: setup
 	snakemake build_report

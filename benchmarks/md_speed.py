@@ -132,7 +132,8 @@ def replicas() -> Bar:
         }
         started = [subprocess.Popen(command, **pipes) for _ in range(count)]
         for process in started:
-            process.stdout.readline()
+            while process.stdout.readline().strip() not in ("ready", ""):  # what imports say comes before
+                pass
         for process in started:
             process.stdin.write("go\n")
             process.stdin.flush()
