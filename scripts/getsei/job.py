@@ -127,10 +127,11 @@ def machine_failure(error: BaseException | None) -> str | None:
     while error is not None:
         number = getattr(error, "errno", None)
         name = getattr(error, "filename", None)
-        # HDF5 and compiled code give the number or the words of the system somewhere in their text.
+        # HDF5 and compiled code give the number or the words of the system somewhere in their text, and HDF5
+        # raises a RuntimeError where the disk is full when a file is closed.
         text = str(error)
         full = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "errno = 28" in text
-        if isinstance(error, OSError) and full:
+        if full:
             return (
                 f"{name or 'the results folder'}: no space left on the device. Free some and run again; what "
                 "is finished, and the last checkpoint, are kept"

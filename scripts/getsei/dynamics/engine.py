@@ -381,8 +381,20 @@ class Engine:
         return self._frame()
 
     def write_restart(self, path: Path) -> None:
-        """Write positions, velocities, image flags and the thermostat's state to a file."""
-        self._command(f'write_restart "{path}"')
+        """Write positions, velocities, image flags and the thermostat's state to a file.
+
+        Raises
+        ------
+        UserError
+            If it cannot be written.
+        """
+        try:
+            self._command(f'write_restart "{path}"')
+        except Exception as error:
+            raise UserError(
+                f"{path}: cannot be written ({_reason(error)}); there is no space left, or the disk fails. "
+                "Free some and run again; the last checkpoint is kept"
+            ) from error
 
     # -- look ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,23 @@
+# The environment of requirements.lock in a container. Build: docker build -t getsei .
+# Run in a folder of your own:  docker run --rm -v "$PWD/results:/getsei/results" getsei snakemake
+# Apptainer, from the same recipe:  docker save getsei | apptainer build getsei.sif docker-archive:/dev/stdin
+FROM python:3.11.13-slim-bookworm
+
+# The compiled evaluator of the potential needs g++; git lets the provenance name the version.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ git make \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /getsei
+COPY requirements.lock ./
+# torch first and without its dependencies, as the Makefile does: the lock names every package.
+RUN python -m pip install --no-cache-dir --upgrade pip==26.3 \
+    && python -m pip install --no-cache-dir --no-deps "$(grep '^torch==' requirements.lock)" \
+    && python -m pip install --no-cache-dir -r requirements.lock
+
+COPY . .
+# Nothing runs as root.
+RUN useradd --create-home getsei && chown getsei /getsei
+USER getsei
+ENV OMP_NUM_THREADS=1
+CMD ["snakemake"]
