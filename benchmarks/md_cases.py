@@ -14,7 +14,8 @@ import toy_mace
 import yaml
 from getsei import settings
 from getsei.dynamics import protocol
-from getsei.dynamics.engine import Engine, maxwell_velocities
+from getsei.dynamics.engine import Engine
+from getsei.dynamics.velocities import maxwell_velocities
 from getsei.potentials import models
 from getsei.potentials.native import export, kernel
 from getsei.structures import building, crystals, names, ordering

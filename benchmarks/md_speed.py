@@ -8,7 +8,8 @@ from collections.abc import Callable
 import md_cases as cases
 import numpy as np
 from getsei.dynamics import guards, protocol
-from getsei.dynamics.engine import Engine, maxwell_velocities
+from getsei.dynamics.engine import Engine
+from getsei.dynamics.velocities import maxwell_velocities
 from getsei.potentials.native import build, export
 from md_bars import Bar
 

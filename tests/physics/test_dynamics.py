@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from getsei.dynamics import engine
+from getsei.dynamics.velocities import maxwell_velocities
 from morse import CELL, Morse, crystal
 
 TEMPERATURE_K = 500.0
@@ -14,7 +15,7 @@ def start(species, positions, timestep_ps, kelvin=TEMPERATURE_K):
     lammps = engine.Engine(species, CELL, Morse(species), timestep_ps)
     lammps.create(positions)
     lammps.minimise(200)
-    lammps.set_velocities(engine.maxwell_velocities(species, kelvin, 11))
+    lammps.set_velocities(maxwell_velocities(species, kelvin, 11))
     return lammps
 
 

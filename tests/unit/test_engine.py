@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 from getsei import cells
 from getsei.dynamics import engine
+from getsei.dynamics.lammps_library import lammps_frame
+from getsei.dynamics.velocities import maxwell_velocities
 from getsei.errors import GuardError, UserError
 from getsei.units import EV_PER_A3_TO_BAR
 from morse import CELL, Morse, crystal
@@ -25,7 +27,7 @@ def started():
 
 
 def test_lammps_frame_is_a_proper_rotation():
-    lower, rotation = engine.lammps_frame(CELL)
+    lower, rotation = lammps_frame(CELL)
     assert np.allclose(lower @ rotation, CELL, atol=ROUNDING)
     assert np.allclose(rotation @ rotation.T, np.eye(3), atol=ROUNDING)
     assert np.linalg.det(rotation) == pytest.approx(1.0)
@@ -60,10 +62,10 @@ def test_masses_and_velocities(started):
     lammps, _, positions = started
     species = lammps.species
     assert lammps.masses == pytest.approx(ase.Atoms(species, positions).get_masses())
-    velocities = engine.maxwell_velocities(species, 500.0, 7)
+    velocities = maxwell_velocities(species, 500.0, 7)
     assert np.allclose(lammps.masses @ velocities, 0.0, atol=ROUNDING)
-    assert np.array_equal(velocities, engine.maxwell_velocities(species, 500.0, 7))
-    assert not np.array_equal(velocities, engine.maxwell_velocities(species, 500.0, 8))
+    assert np.array_equal(velocities, maxwell_velocities(species, 500.0, 7))
+    assert not np.array_equal(velocities, maxwell_velocities(species, 500.0, 8))
     lammps.set_velocities(velocities)
     assert np.allclose(lammps.velocities(), velocities, atol=ROUNDING)
     lammps.settle()
@@ -107,7 +109,7 @@ def test_restart_continues(tmp_path, heat):
     with engine.Engine(species, CELL, Morse(species), STEP_ps) as lammps:
         lammps.create(positions)
         lammps.minimise(20)
-        lammps.set_velocities(engine.maxwell_velocities(species, 900.0, 1))
+        lammps.set_velocities(maxwell_velocities(species, 900.0, 1))
         start(lammps)
         lammps.settle()
         lammps.advance(50)
@@ -191,7 +193,7 @@ def test_a_barostat_scales_the_third_vector_to_the_pressure_and_its_restart_goes
     with engine.Engine(species, CELL, Morse(species), STEP_ps) as lammps:
         lammps.create(positions)
         lammps.minimise(100)
-        lammps.set_velocities(engine.maxwell_velocities(species, 100.0, 1))
+        lammps.set_velocities(maxwell_velocities(species, 100.0, 1))
         start(lammps)
         frames = [lammps.advance(5) for _ in range(400)]
         lammps.write_restart(tmp_path / "a.restart")

@@ -7,7 +7,6 @@ and back on output. One process, one domain: the evaluator needs to see every at
 """
 
 import ctypes
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,13 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers
 
 from getsei import cells
 from getsei.dynamics import guards
+from getsei.dynamics.lammps_library import lammps_frame, open_lammps, thickness_ratio
+from getsei.dynamics.velocities import kinetic_energy, kinetic_temperature, masses_of
 from getsei.errors import GuardError, UserError
-from getsei.units import BOLTZMANN_eV_per_K
 
-AMU_A2_PER_PS2_eV = 1.0364269656e-4
-"""1 g/mol Å²/ps² in eV (CODATA 2018)."""
 FORCE_TOLERANCE_eV_per_A = 0.05
 """Minimisation ends early below this norm of the force vector."""
 ZERO_MOMENTUM_EVERY = 1000
@@ -95,95 +92,6 @@ class Frame:
     conserved_energy: float
     pressure: float
     max_force: float
-
-
-def lammps_frame(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cell in the frame of LAMMPS and the rotation that leads there.
-
-    Parameters
-    ----------
-    cell : (3, 3) array
-        Right-handed cell vectors in Å as rows.
-
-    Returns
-    -------
-    lower : (3, 3) array
-        Lower-triangular cell with a positive diagonal, in Å.
-    rotation : (3, 3) array
-        Proper rotation with ``cell = lower @ rotation``; ``positions @ rotation.T`` are in the new frame.
-    """
-    q, r = np.linalg.qr(np.asarray(cell, dtype=float).T)
-    signs = np.sign(np.diag(r))
-    lower, rotation = (r * signs[:, None]).T, (q * signs).T
-    return np.tril(lower), rotation
-
-
-def thickness_ratio(cell: np.ndarray, reference: np.ndarray) -> float:
-    """Return the length of the third vector of a cell (3, 3) over that of a reference."""
-    return float(np.linalg.norm(cell[2]) / np.linalg.norm(reference[2]))
-
-
-def maxwell_velocities(species: Sequence[str], temperature: float, seed: int) -> np.ndarray:
-    """Draw velocities from the Maxwell-Boltzmann distribution, without total momentum.
-
-    The kinetic temperature is that asked for exactly.
-
-    Parameters
-    ----------
-    species : (n_atoms,) sequence of str
-        Element symbols.
-    temperature : float
-        K.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    (n_atoms, 3) array
-        Å/ps.
-    """
-    mass = masses_of(species)[:, None]
-    velocities = np.random.default_rng(seed).normal(size=(len(mass), 3)) / np.sqrt(mass)
-    velocities -= (mass * velocities).sum(0) / mass.sum()
-    return velocities * np.sqrt(temperature / kinetic_temperature(velocities, mass[:, 0]))
-
-
-def masses_of(species: Sequence[str]) -> np.ndarray:
-    """Return the standard atomic masses of element symbols in g/mol."""
-    return np.array([atomic_masses[atomic_numbers[str(symbol)]] for symbol in species])
-
-
-def kinetic_energy(velocities: np.ndarray, masses: np.ndarray) -> float:
-    """Return the kinetic energy in eV of velocities (n_atoms, 3) in Å/ps and masses in g/mol."""
-    return 0.5 * AMU_A2_PER_PS2_eV * float(np.einsum("i,ij,ij->", masses, velocities, velocities))
-
-
-def kinetic_temperature(velocities: np.ndarray, masses: np.ndarray) -> float:
-    """Return the kinetic temperature in K over 3 n - 3 degrees of freedom."""
-    return 2.0 * kinetic_energy(velocities, masses) / (BOLTZMANN_eV_per_K * (3 * len(masses) - 3))
-
-
-def open_lammps():
-    """Start a silent LAMMPS.
-
-    Raises
-    ------
-    UserError
-        If its shared library or that of MPI cannot be loaded.
-    """
-    # The wheel of LAMMPS links to MPI without saying where it lies: the wheel of mpich puts it here.
-    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
-    try:
-        if mpi.exists():
-            ctypes.CDLL(str(mpi), ctypes.RTLD_GLOBAL)
-        from lammps import lammps
-
-        return lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
-    except (ImportError, OSError) as error:
-        raise UserError(
-            f"LAMMPS cannot be loaded ({error}); install the packages lammps and mpich into the environment "
-            f"of this Python ({sys.prefix})"
-        ) from error
 
 
 class Engine:

@@ -14,7 +14,8 @@ import numpy as np
 
 from getsei.dynamics import checkpoints, frames, guards, protocol
 from getsei.dynamics.checkpoints import Checkpoint
-from getsei.dynamics.engine import Engine, Frame, Potential, maxwell_velocities
+from getsei.dynamics.engine import Engine, Frame, Potential
+from getsei.dynamics.velocities import maxwell_velocities
 from getsei.errors import GuardError, UserError
 from getsei.units import FS_PER_PS, PS_PER_NS
 
