@@ -55,7 +55,9 @@ def test_selftest_prints_a_table_and_tells_by_its_status(monkeypatch, capsys, pa
     ],
 )
 def test_negative_controls_are_recognised(monkeypatch, control, gate):
-    monkeypatch.setattr(selftest, "TRAINING", {"steps": 60, "batch_size": 64, "dimensions": 16, "repeats": 0})
+    monkeypatch.setattr(
+        selftest, "TRAINING", {"steps": 120, "batch_size": 64, "dimensions": 16, "repeats": 0}
+    )
     monkeypatch.setattr(selftest, "STATES", {"n_states": 6, "sample": 500, "dwell_frames": 2})
     sample = synthetic.shuffled(synthetic.environments(**SIZE)) if control == "shuffled" else None
     sample = sample or getattr(synthetic, control)(**SIZE)

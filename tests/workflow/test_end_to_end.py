@@ -112,14 +112,15 @@ def check_reruns(workflow):
     assert workflow.jobs() == {}
 
 
-def test_logs_hold_no_traceback_for_a_missing_model(workflow):
+def test_logs_hold_no_traceback_for_a_damaged_model(workflow):
+    (workflow.folder / "config/potentials/damaged.safetensors").write_bytes(b"not a model")
     broken = json.loads(json.dumps(TINY))
-    broken["defaults"]["potential"] = {"model": "config/potentials/README.md"}
+    broken["defaults"]["potential"] = {"model": "config/potentials/damaged.safetensors"}
     workflow.configure(broken)
     done = workflow.run("--cores", "1")
     assert done.returncode != 0
     log = (workflow.folder / "results/logs/li6ps5cl/r1/build_interface.log").read_text()
-    assert "README.md" in log
+    assert "damaged.safetensors" in log
     assert "Traceback" not in log
 
 
