@@ -1,7 +1,7 @@
 """LAMMPS text dumps and data files.
 
 Written here because no parser at hand streams them, honours image flags in triclinic cells and stops at
-a malformed frame; the tests compare it with ASE and with dumps made by LAMMPS itself.
+a malformed frame; the tests compare it with ASE.
 """
 
 from collections.abc import Iterator, Sequence
