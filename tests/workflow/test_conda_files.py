@@ -24,6 +24,27 @@ def test_every_specification_parses_and_is_pinned(path):
             assert spec.version, f"{entry}: no version"
 
 
+def test_conda_dry_run_works_with_a_stub(workflow, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    stub = folder / "conda"
+    stub.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        '  *--get*) echo \'{"get": {"channel_priority": "strict"}}\';;\n'
+        '  *--json*) echo \'{"conda_version": "26.1.0", "conda_prefix": "/none", "platform": "x"}\';;\n'
+        "  *) echo 'conda 26.1.0';;\n"
+        "esac\n"
+    )
+    stub.chmod(0o755)
+    environment = {**workflow.environment, "PATH": f"{folder}:{workflow.environment['PATH']}"}
+    with_conda = type(workflow)(workflow.folder, environment)
+    done = with_conda.run("--sdm", "conda", "--dry-run", "--cores", "1")
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-3000:]
+    assert re.search(r"(?m)^run_md\s+\d+", said), "the dry run lists the jobs"
+
+
 def test_container_is_made_from_the_lock():
     recipe = (ROOT / "Dockerfile").read_text()
     assert recipe.count("FROM ") == 1
