@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from getsei import cells
 from getsei.errors import UserError
-from getsei.records import SCHEMA_VERSION
+from getsei.record_files import SCHEMA_VERSION
 from getsei.trajectory import lammps
 from getsei.trajectory.frames import Frame, Source, Truncated, element, name_types
 

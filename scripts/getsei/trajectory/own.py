@@ -12,7 +12,8 @@ import numpy as np
 
 from getsei import cells
 from getsei.errors import UserError
-from getsei.records import Trajectory, whole_file, write_field
+from getsei.record_files import whole_file, write_field
+from getsei.records import Trajectory
 from getsei.settings import of_system
 from getsei.trajectory import readers
 from getsei.trajectory.files import REPLICA, find
