@@ -40,7 +40,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="getsei-slurm-"))
     try:
         slurm_cluster.install()
-        with slurm_cluster.cluster(folder / "cluster", cpus=2, memory_mb=7000) as environment:
+        with slurm_cluster.cluster(folder / "cluster", cpus=2, memory_mb=12000) as environment:
             workflow = sandbox.copy(folder / "workflow", environment=environment)
             workflow.configure(SETTINGS)
             rows = [*to_the_report(workflow), *over_the_limit(workflow)]

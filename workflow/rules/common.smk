@@ -59,8 +59,8 @@ def any_of(systems):
 
 
 def growing(amount):
-    """Return a resource (MB of memory, minutes) that grows with every retry of a job."""
-    return lambda wildcards, attempt: amount * attempt
+    """Return a resource (MB of memory, minutes) that grows with the first retries of a job, to three times."""
+    return lambda wildcards, attempt: amount * min(attempt, 3)
 
 
 def gpus(wildcards):
