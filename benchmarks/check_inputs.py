@@ -7,6 +7,7 @@ Exits with 1 where a bar is missed. Every run happens on a copy of the workflow 
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -123,9 +124,10 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def last_words(folder: Path, done: subprocess.CompletedProcess) -> str:
     """Return what the job that failed said last, else what Snakemake did."""
-    logs = sorted(folder.glob("results/**/logs/**/*.log"), key=lambda path: path.stat().st_mtime)
-    text = logs[-1].read_text(encoding="utf-8") if logs else done.stderr
-    return f"{logs[-1].stem if logs else 'snakemake'}: {text.strip().splitlines()[-1]}"
+    failed = re.search(r"Error in rule (\w+):.*?log: (\S+)", done.stdout + done.stderr, re.DOTALL)
+    log = folder / failed[2] if failed else None
+    text = log.read_text(encoding="utf-8") if log and log.is_file() else done.stderr
+    return f"{failed[1] if failed else 'snakemake'}: {(text.strip().splitlines() or ['killed'])[-1]}"
 
 
 CIF = """data_x

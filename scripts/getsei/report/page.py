@@ -48,10 +48,13 @@ class File:
 
 
 class Shelf:
-    """Embeds files as long as there is room, and links to them afterwards."""
+    """Embeds files as long as there is room, and links to them afterwards.
 
-    def __init__(self, results: Path) -> None:
-        self.results, self.left = results, MAX_EMBEDDED_BYTES
+    `sampled_by` tells whose run a system analyses, where that is not its own.
+    """
+
+    def __init__(self, results: Path, sampled_by: Mapping[str, str]) -> None:
+        self.results, self.left, self.sampled_by = results, MAX_EMBEDDED_BYTES, sampled_by
 
     def picture(self, panel: captions.Panel, path: Path) -> Picture:
         """Return a PNG figure, inside the page while there is room."""
@@ -106,7 +109,8 @@ def build(
     folder = Path(results)
     table = Table.load(folder / "compare/systems.csv")
     ranks = {row["system"]: row for row in numbers.read(folder / "compare/ranking.csv")}
-    shelf = Shelf(folder)
+    shared = {name: one["sampled_by"] for name, one in settings.items() if "sampled_by" in one}
+    shelf = Shelf(folder, shared)
     by_name = {summary["system"]: summary for summary in summaries}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -193,7 +197,7 @@ def system(summary: Mapping[str, Any], rank: Mapping[str, str], table: Table, sh
         }
     folder = shelf.results / name
     states = States.load(folder / "states/states.h5")
-    run = Trajectory.load(folder / "r1/trajectory/trajectory.h5")
+    run = Trajectory.load(shelf.results / shelf.sampled_by.get(name, name) / "r1/trajectory/trajectory.h5")
     extra = {
         "pathways": [
             ("flux.graphml", "application/xml", graphml.write(ReactiveFlux.load(folder / "kinetics/flux.h5")))
