@@ -164,6 +164,8 @@ SETTINGS = [
     setting("defaults.interface.gap_A", 0.0, "gap_A: 0.0"),
     setting("defaults.interface.miller", [0, 0], "miller: [0, 0]"),
     setting("defaults.interface.miller", [0, 0, 0], "[0, 0, 0] is no plane"),
+    setting("defaults.transport.diffusion_fit_ps", [25.0, 5.0], "[25.0, 5.0] is no range"),
+    setting("defaults.transport.diffusion_fit_ps", [5.0], "transport.diffusion_fit_ps"),
     setting("defaults.interface.miller", [0, 0.5, 1], "miller.1: 0.5"),
     setting("defaults.environments.cutoff_A", 0.5, "cutoff_A: 0.5"),
     setting("defaults.states.n_states", 1, "n_states: 1"),

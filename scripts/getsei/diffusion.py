@@ -21,6 +21,8 @@ from getsei.units import A2_PER_PS_TO_CM2_PER_S
 
 MIN_EXPONENT = 0.75
 """Smallest d ln MSD / d ln t in the fit range at which its slope is called a diffusion coefficient."""
+MIN_LAGS = 3
+"""Fewest points of a mean square displacement that a line is fitted to."""
 EIGENVALUE_FLOOR = 1e-8
 """Smallest eigenvalue kept of a correlation matrix, over its largest."""
 EVERYWHERE = "all"
@@ -189,8 +191,8 @@ def estimate(
     t, sums, counts = lags[fit] * frame_ps, found.sums[:, fit], found.counts[:, fit]
     n = int((counts > 0).all(1).sum())
     total = counts.sum(0)
-    if n < MIN_IONS or len(t) < 3 or (total == 0).any():
-        why = f"{n} ions and {len(t)} lags in the fit range; at least {MIN_IONS} and 3 are needed"
+    if n < MIN_IONS or len(t) < MIN_LAGS or (total == 0).any():
+        why = f"{n} ions and {len(t)} lags in the fit range; at least {MIN_IONS} and {MIN_LAGS} are needed"
         nothing = (np.nan, np.nan, np.nan)
         return {
             "diffusion": Estimate(*nothing, "cm^2/s", n, False, why),

@@ -177,10 +177,13 @@ def msd_lags(segments: np.ndarray) -> np.ndarray:
     return np.unique(np.rint(np.geomspace(1, last, N_MSD_LAGS)).astype(int))
 
 
-def fit_range(lags_ps: np.ndarray, mobility_lag_ps: float) -> np.ndarray:
+def fit_range(
+    lags_ps: np.ndarray, mobility_lag_ps: float, chosen_ps: Sequence[float] | None = None
+) -> np.ndarray:
     """Return which lags (bool) the diffusion coefficient is fitted to.
 
     From the mobility lag, or a fifth of the longest lag where that is later, to the longest lag; shorter
-    times hold rattling.
+    times hold rattling. A range [low, high] that the user chose takes its place.
     """
-    return lags_ps >= max(mobility_lag_ps, 0.2 * lags_ps[-1]) - 1e-9
+    low, high = chosen_ps or (max(mobility_lag_ps, 0.2 * lags_ps[-1]), lags_ps[-1])
+    return (lags_ps >= low - 1e-9) & (lags_ps <= high + 1e-9)

@@ -262,6 +262,9 @@ def _contradictions(name: str, system: Mapping[str, Any]) -> Iterator[str]:
     where = f"systems.{name}"
     if system["tpt"]["source"] == system["tpt"]["target"]:
         yield f"{where}.tpt: source and target are both {system['tpt']['source']!r}"
+    fit = system["transport"]["diffusion_fit_ps"]
+    if fit != "auto" and fit[0] >= fit[1]:
+        yield f"{where}.transport.diffusion_fit_ps: {fit} is no range; give [low, high]"
     kinetics = system["kinetics"]
     if kinetics["dictionary"] == "soft" and kinetics["reversible"]:
         yield f"{where}.kinetics.reversible: not with the soft dictionary; set it to false"

@@ -156,6 +156,7 @@ def measure(
     mobility_lag_ps: float,
     draws: int,
     seed: int,
+    fit_ps: Sequence[float] | None = None,
 ) -> Transport:
     """Measure mobility by state, by ion and by region.
 
@@ -171,6 +172,8 @@ def measure(
         Length of a displacement window in ps.
     draws, seed : int
         Number of resamplings of ions, and their seed.
+    fit_ps : (low, high), optional
+        Times in ps between which diffusion coefficients are fitted; see `displacements.fit_range`.
 
     Returns
     -------
@@ -179,7 +182,7 @@ def measure(
     Raises
     ------
     UserError
-        If no segment is as long as the mobility lag.
+        If no segment is as long as the mobility lag, or the range of the fit holds too few lags.
     """
     lag = round(mobility_lag_ps / states.frame_interval_ps)
     if lag < 1 or not (states.segments[:, 1] - states.segments[:, 0] > lag).any():
@@ -223,7 +226,13 @@ def measure(
         [displacements.squared_displacements(positions, states.segments, n)[1].mean(0) for n in lags], 1
     )
     lags_ps = lags * states.frame_interval_ps
-    fit = displacements.fit_range(lags_ps, mobility_lag_ps)
+    fit = displacements.fit_range(lags_ps, mobility_lag_ps, fit_ps)
+    if fit_ps and fit.sum() < diffusion.MIN_LAGS:
+        raise UserError(
+            f"transport.diffusion_fit_ps = {list(fit_ps)} holds {fit.sum()} of the lags of the mean square "
+            f"displacement, which reach from {lags_ps[0]:g} to {lags_ps[-1]:g} ps; at least "
+            f"{diffusion.MIN_LAGS} are needed: widen the range, or leave it to `auto`"
+        )
     region = displacements.starting_regions(states, trajectories, environments)
     groups = {"all": np.ones(n_ions, dtype=bool)}
     groups |= {name: region == i for i, name in enumerate(environments[0].region_names)}
@@ -255,12 +264,21 @@ def measure(
         estimates={key: estimate.as_dict() for key, estimate in estimates.items()},
         definitions={
             **{
-                key: text.format(lag=mobility_lag_ps, low=lags_ps[fit].min(initial=np.inf), high=lags_ps[-1])
+                key: text.format(
+                    lag=mobility_lag_ps,
+                    low=lags_ps[fit].min(initial=np.inf),
+                    high=lags_ps[fit].max(initial=0),
+                )
                 for key, text in DEFINITIONS.items()
             },
             "escape_rate": koopman.escape_definition,
         },
-        provenance={"mobility_lag_ps": mobility_lag_ps, "draws": draws, "seed": seed},
+        provenance={
+            "mobility_lag_ps": mobility_lag_ps,
+            "diffusion_fit_ps": fit_ps,
+            "draws": draws,
+            "seed": seed,
+        },
     )
 
 

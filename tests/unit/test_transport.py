@@ -15,7 +15,7 @@ def system():
     return factory.system()
 
 
-def measure(system, lag_ps=1.0, **changed):
+def measure(system, lag_ps=1.0, fit_ps=None, **changed):
     parts = {**system, **changed}
     return transport.measure(
         parts["states"],
@@ -26,6 +26,7 @@ def measure(system, lag_ps=1.0, **changed):
         lag_ps,
         200,
         1,
+        fit_ps,
     )
 
 
@@ -148,6 +149,19 @@ def test_foreign_trajectory_is_refused(system):
 def test_lag_longer_than_the_trajectory_is_refused(system):
     with pytest.raises(UserError, match="mobility_lag_ps"):
         measure(system, lag_ps=500.0)
+
+
+def test_the_fit_of_the_diffusion_coefficient_keeps_to_the_chosen_range(system, measured):
+    times = measured.msd_lags
+    chosen = [float(times[3]), float(times[-4])]
+    found = measure(system, fit_ps=chosen)
+    assert f"from {chosen[0]:.3g} to {chosen[1]:.3g} ps" in found.definitions["diffusion"]
+    inside = (times >= chosen[0]) & (times <= chosen[1])
+    slope = np.polyfit(times[inside], found.msd[inside, 0], 1)[0]
+    assert found.estimates["apparent_diffusion/all"]["value"] == pytest.approx(slope / 6 * 1e-4, rel=0.05)
+    assert found.estimates["apparent_diffusion/all"] != measured.estimates["apparent_diffusion/all"]
+    with pytest.raises(UserError, match=r"diffusion_fit_ps = \[400, 500\] holds 0 of the lags"):
+        measure(system, fit_ps=[400, 500])
 
 
 def test_table_has_units_and_leaves_unsupported_cells_empty(system, measured, tmp_path):
