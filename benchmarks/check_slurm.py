@@ -23,15 +23,22 @@ sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 import sandbox
 import slurm_cluster
 
-PROFILE = ("--workflow-profile", "profiles/slurm")
-QUICKER = ("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "20")
-"""Nothing but the pace of the checks differs from the profile."""
+PROFILE = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3")
+CHECK_EVERY_s = 3
+PACED = f"""
+from snakemake.cli import main
+from snakemake_executor_plugin_slurm import Executor
+pace = property(lambda self: {CHECK_EVERY_s}, lambda self, seconds: None)
+Executor.next_seconds_between_status_checks = pace
+main()
+"""
+"""Snakemake as it is, but for how often it asks SLURM: the plugin waits ten seconds longer after every check
+that found nothing new. Nothing else differs from the profile."""
 LIMIT_MINUTES = 10.0
-LONG_S = 110.0
-"""Length of the segment that hits its limit of one minute: at least two attempts."""
+LONG_s = 110.0
+"""Length of the segment that hits its limit of one minute, which SLURM enforces within 90 s: two attempts."""
 MD = {**sandbox.TINY["defaults"]["md"], "segment_ps": 2.0, "production_ps": 4.0}
 SETTINGS = {**sandbox.TINY, "defaults": {**sandbox.TINY["defaults"], "md": MD}}
-LONG = {"interface": {"electrolyte": "Li6PS5Cl_ordered", "electrolyte_thickness_A": 9.0}}
 
 
 def main() -> int:
@@ -41,7 +48,8 @@ def main() -> int:
     try:
         slurm_cluster.install()
         with slurm_cluster.cluster(folder / "cluster", cpus=2, memory_mb=12000) as environment:
-            workflow = sandbox.copy(folder / "workflow", environment=environment)
+            paced = (sys.executable, "-c", PACED)
+            workflow = sandbox.copy(folder / "workflow", environment=environment, program=paced)
             workflow.configure(SETTINGS)
             rows = [*to_the_report(workflow), *over_the_limit(workflow)]
     except slurm_cluster.NoClusterError as error:
@@ -60,6 +68,11 @@ def main() -> int:
 Row = tuple[str, str, str, bool]
 
 
+def say(text: str) -> None:
+    """Tell how far the test is."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
 def to_the_report(workflow: sandbox.Workflow) -> list[Row]:
     """Run the whole workflow; cancel a job of the first production segment when it has a checkpoint."""
     cancelled: list[str] = []
@@ -73,17 +86,20 @@ def to_the_report(workflow: sandbox.Workflow) -> list[Row]:
                 running = [line.split("|")[0] for line in found if "|RUNNING|" in line and "run_md" in line]
                 if running:
                     scancel(workflow, running[0])
+                    say(f"cancelled job {running[0]}")
                     cancelled.append(running[0])
                     return
 
     watcher = threading.Thread(target=cancel)
     watcher.start()
-    done = workflow.run(*PROFILE, *QUICKER, timeout=1500)
+    say("the quick DAG through SLURM")
+    done = workflow.run(*PROFILE, timeout=1500)
     stop.set()
     watcher.join()
     show(workflow, done)
     said = done.stdout + done.stderr
     states = dict(line.split("|") for line in squeue(workflow, "%i|%T", "--states=all"))
+    say("the report of Snakemake")
     report = workflow.run("--report", "report.html")
     ok = done.returncode == 0 and report.returncode == 0 and (workflow.folder / "report.html").is_file()
     jobs = sum(state == "COMPLETED" for state in states.values())
@@ -95,29 +111,25 @@ def to_the_report(workflow: sandbox.Workflow) -> list[Row]:
         (
             "frames of the cancelled segment",
             "none lost or doubled",
-            *frames(workflow, "li6ps5cl", "produce001"),
+            *frames(workflow, "produce001"),
         ),
     ]
 
 
 def over_the_limit(workflow: sandbox.Workflow) -> list[Row]:
-    """Run one segment that lasts longer than its limit of a minute; its retry must go on."""
+    """Ask for more production, in one segment that lasts longer than its limit; its retry must go on."""
     log = workflow.results / "logs/li6ps5cl/r1/run_md_produce002.log"
     speed = float(re.findall(r"([\d.]+) steps/s", log.read_text())[-1])
-    length_ps = round(LONG_S * speed * 2e-3 / 4) * 4.0
-    settings = {**SETTINGS, "systems": {**SETTINGS["systems"], "long": LONG}}
-    settings["systems"]["long"] = {
-        **LONG,
-        "md": {**MD, "segment_ps": length_ps, "production_ps": length_ps, "checkpoint_ps": 1.0},
-    }
-    workflow.configure(settings)
-    target = "results/long/r1/md/produce001.h5"
+    length_ps = round(LONG_s * speed * 2e-3 / 4) * 4.0
+    longer = {**MD, "segment_ps": length_ps, "production_ps": length_ps}
+    workflow.configure({**SETTINGS, "defaults": {**SETTINGS["defaults"], "md": longer}})
+    say(f"a segment of {length_ps:g} ps at {speed:g} steps/s, limit one minute")
     limit = ("--set-resources", "run_md:runtime=1", "--retries", "6")
-    done = workflow.run(*PROFILE, *QUICKER, *limit, "--", target, timeout=1500)
+    done = workflow.run(*PROFILE, *limit, "--", "results/li6ps5cl/r1/md/produce001.h5", timeout=1500)
     show(workflow, done)
     states = [line.split("|")[1] for line in squeue(workflow, "%i|%T", "--states=all")]
     over = states.count("TIMEOUT")
-    said = resumed(workflow, "long")
+    said = resumed(workflow)
     return [
         (
             "time limit of 1 min",
@@ -125,20 +137,20 @@ def over_the_limit(workflow: sandbox.Workflow) -> list[Row]:
             f"{over} TIMEOUT; {said}",
             over > 0 and "going on" in said,
         ),
-        ("frames of the resumed segment", "none lost or doubled", *frames(workflow, "long", "produce001")),
+        ("frames of the resumed segment", "none lost or doubled", *frames(workflow, "produce001")),
     ]
 
 
-def resumed(workflow: sandbox.Workflow, system: str = "li6ps5cl") -> str:
+def resumed(workflow: sandbox.Workflow) -> str:
     """Return what the last attempt at the first production segment said when it went on."""
-    log = workflow.results / f"logs/{system}/r1/run_md_produce001.log"
+    log = workflow.results / "logs/li6ps5cl/r1/run_md_produce001.log"
     found = re.findall(r"going on after \d+ of \d+ frames", log.read_text()) if log.is_file() else []
     return found[-1] if found else "began again"
 
 
-def frames(workflow: sandbox.Workflow, system: str, segment: str) -> tuple[str, bool]:
+def frames(workflow: sandbox.Workflow, segment: str) -> tuple[str, bool]:
     """Count the frames of a segment that are missing, doubled or out of order."""
-    path = workflow.results / system / "r1/md" / f"{segment}.h5"
+    path = workflow.results / "li6ps5cl/r1/md" / f"{segment}.h5"
     if not path.is_file():
         return "no file", False
     with h5py.File(path, "r") as handle:

@@ -43,6 +43,7 @@ class Workflow:
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    program: tuple[str, ...] = (sys.executable, "-m", "snakemake")
 
     @property
     def results(self) -> Path:
@@ -52,7 +53,7 @@ class Workflow:
         """Start Snakemake as the leader of a process group, so that all it starts can be killed with it."""
         environment = {k: v for k, v in self.environment.items() if not k.startswith("SNAKEMAKE")}
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
+            [*self.program, "--nocolor", *arguments],
             cwd=self.folder,
             env=environment,
             text=True,
