@@ -7,6 +7,7 @@
 # make check-survival  what the workflow survives: kills, bad input, fuzz, a second run to the byte, SLURM
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
 # make bench-md  speed and accuracy of the compiled potential, bar by bar (ARGUMENTS=--long for 100 ps of energy)
+# make bench-sizes DATA='*/labelled.extxyz'  what wider potentials and longer cutoffs buy, and cost
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
 # make check-inputs  the bars of bringing your own structure or trajectory: worked entries end to end, broken files
@@ -24,7 +25,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test test-slurm check-survival selftest check-states check-kinetics bench-md inspect verify report check-report potential crosscheck lint clean
+.PHONY: all finished setup quick test test-slurm check-survival selftest check-states check-kinetics bench-md bench-sizes inspect verify report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
@@ -73,6 +74,9 @@ verify: setup
 
 bench-md: setup
 	OMP_NUM_THREADS=1 python benchmarks/bench_md.py $(ARGUMENTS)
+
+bench-sizes: setup
+	OMP_NUM_THREADS=1 python benchmarks/potential_sizes.py $(DATA) $(ARGUMENTS)
 
 report: setup
 	snakemake build_report
