@@ -11,6 +11,9 @@ from ase import Atoms
 from ase.io import write
 from ase.io.trajectory import TrajectoryWriter
 from getsei import cells, records
+from getsei.trajectory import readers
+from getsei.trajectory.intake import survey
+from getsei.trajectory.timing import Options
 
 GRID_A = 0.01
 FRAME_PS = 0.1
@@ -257,4 +260,20 @@ def store(path, made):
         provenance={},
         offsets=(offsets if changing else np.zeros((1, 1, 3))).astype(np.float32),
     ).save(path)
+    return path
+
+
+TELL = Options(timestep_fs=TIMESTEP_FS)
+ASK = Options(frame_interval_fs=1000 * FRAME_PS)
+
+
+def look(paths, options=TELL, types=ELEMENTS, topology=None):
+    """Return what is found in the files of one trajectory."""
+    return survey([readers.open_source(path, "auto", types, topology) for path in paths], options)
+
+
+def cut(path, keep=0.9):
+    """Truncate a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
     return path

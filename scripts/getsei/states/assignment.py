@@ -99,9 +99,8 @@ def assign(embedding: Embedding, replicas: Sequence[Environments], settings: Sta
     chosen = choice.choose(samples, settings.n_states, settings.method, settings.seed)
     log.info("%s", chosen.note)
     found = label_all(embedding.vectors, space, chosen.clusterer)
-    found = by_mobile_neighbours(found, data, replicas[0].mobile)
     cleaned = cleaning.dwell_filter(found, embedding.segments, settings.dwell_frames)
-    raw, cleaned = drop_empty(found, cleaned)
+    raw, cleaned = number(found, cleaned, data, replicas[0].mobile)
     compared_with = compare_representations(
         embedding, replicas, data, drawn, raw, chosen.taken, settings.seed
     )
@@ -234,50 +233,64 @@ def label_all(vectors: np.ndarray, space: clustering.Space, clusterer: clusterin
     return np.concatenate(parts).reshape(vectors.shape[:2]).T
 
 
-def by_mobile_neighbours(labels: np.ndarray, data: Data, mobile: Sequence[str]) -> np.ndarray:
-    """Renumber (n_ions, n_frames) clusters by falling number of mobile neighbours.
+def number(
+    clusters: np.ndarray, cleaned: np.ndarray, data: Data, mobile: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the clusters in which ions stay their numbers, once and for all: states.
 
-    States that hardly differ in it follow by rising number of anions, so that the order does not hang on
-    the seed of the clustering.
-    """
-    n_mobile = _means(labels, data, mobile)
-    n_anions = _means(labels, data, chemistry.anions_among(data.elements))
-    rank = np.empty(len(n_mobile), dtype=np.int64)
-    rank[np.lexsort((n_anions, -np.round(n_mobile / ORDER_STEP)))] = np.arange(len(n_mobile))
-    return rank[labels].astype(np.int8)
+    By falling number of mobile neighbours. States that hardly differ in it follow by rising number of anions,
+    so that the order does not hang on the seed of the clustering. A cluster that no ion ever stays in is no
+    state and gets no number: it is left out before any is given.
 
+    Parameters
+    ----------
+    clusters : (n_ions, n_frames) int array
+        As the clustering numbered them.
+    cleaned : (n_ions, n_frames) int array
+        The same after the dwell filter.
+    data : Data
+        What surrounds the ions.
+    mobile : sequence of str
+        Mobile elements.
 
-def _means(labels: np.ndarray, data: Data, symbols: Sequence[str]) -> np.ndarray:
-    """Return the mean number of neighbours of some elements by cluster; empty clusters have none."""
-    columns = [data.elements.index(symbol) for symbol in symbols]
-    neighbours = data.coordination[..., columns].sum(-1).T
-    sums = np.bincount(labels.ravel(), weights=neighbours.ravel().astype(float))
-    return sums / np.maximum(np.bincount(labels.ravel()), 1)
-
-
-def drop_empty(raw: np.ndarray, cleaned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Renumber states so that none is left without environments after cleaning.
-
-    Raw labels of a state that no ion ever stayed in become `UNASSIGNED`.
+    Returns
+    -------
+    raw, cleaned : (n_ions, n_frames) int8 arrays
+        States; `UNASSIGNED` in `raw` for a cluster that is no state.
 
     Raises
     ------
     UserError
         If no ion ever stays anywhere.
     """
-    kept = np.unique(cleaned[cleaned != UNASSIGNED])
-    if not len(kept):
+    n_clusters = int(clusters.max()) + 1
+    stayed = np.unique(cleaned[cleaned != UNASSIGNED])
+    if not len(stayed):
         raise UserError(
             "states: no ion stays in any state as long as dwell_frames; lower dwell_frames or store frames "
             "more often (frame_interval_fs)"
         )
-    n_states = int(raw.max()) + 1
-    for state in np.setdiff1d(np.arange(n_states), kept):
-        log.warning("state %d is dropped: no ion ever stays in it for dwell_frames", state)
+    if len(stayed) < n_clusters:
+        log.warning(
+            "%d of %d clusters are no states: no ion ever stays in them for dwell_frames",
+            n_clusters - len(stayed),
+            n_clusters,
+        )
+    n_mobile = _means(clusters, data, mobile)[stayed]
+    n_anions = _means(clusters, data, chemistry.anions_among(data.elements))[stayed]
+    order = np.lexsort((n_anions, -np.round(n_mobile / ORDER_STEP)))
     # The last entry is what UNASSIGNED = -1 points to.
-    number = np.full(n_states + 1, UNASSIGNED, dtype=np.int8)
-    number[kept] = np.arange(len(kept))
-    return number[raw], number[cleaned]
+    state_of = np.full(n_clusters + 1, UNASSIGNED, dtype=np.int8)
+    state_of[stayed[order]] = np.arange(len(stayed))
+    return state_of[clusters], state_of[cleaned]
+
+
+def _means(clusters: np.ndarray, data: Data, symbols: Sequence[str]) -> np.ndarray:
+    """Return the mean number of neighbours of some elements by cluster; empty clusters have none."""
+    columns = [data.elements.index(symbol) for symbol in symbols]
+    neighbours = data.coordination[..., columns].sum(-1).T
+    sums = np.bincount(clusters.ravel(), weights=neighbours.ravel().astype(float))
+    return sums / np.maximum(np.bincount(clusters.ravel()), 1)
 
 
 def measure_cleaning(raw: np.ndarray, cleaned: np.ndarray, segments: np.ndarray) -> gates.Cleaning:
