@@ -12,7 +12,7 @@ import ase
 import ase.io
 import numpy as np
 
-from getsei.dynamics import checkpoints, frames, guards, protocol
+from getsei.dynamics import checkpoints, frames, guards, protocol, tape
 from getsei.dynamics.checkpoints import Checkpoint
 from getsei.dynamics.engine import Engine, Frame, Potential
 from getsei.dynamics.velocities import maxwell_velocities
@@ -74,6 +74,11 @@ class Outputs:
     def checkpoint(self) -> Path:
         """Folder of the last checkpoint, there only while the segment is unfinished."""
         return self.frames.with_suffix(".checkpoint")
+
+    @property
+    def tape(self) -> Path:
+        """File of what a slow potential has said since the last checkpoint."""
+        return self.frames.with_suffix(".tape")
 
     @property
     def failed(self) -> Path:
@@ -144,6 +149,7 @@ def run_segment(
     partial.replace(outputs.restart)
     shutil.rmtree(outputs.checkpoint, ignore_errors=True)
     shutil.rmtree(outputs.failed, ignore_errors=True)
+    outputs.tape.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -184,7 +190,9 @@ def _integrate(
     monitor = guards.Monitor(limits, settings["name"], timestep_ps)
     while checkpoint.n_frames < total:
         fresh: list[Frame] = []
-        with Engine(system.species, system.cell, start.evaluator, timestep_ps) as engine:
+        key = f"{checkpoint.digest[:48]} {checkpoint.n_frames}"
+        potential = tape.around(start.evaluator, outputs.tape, key, len(system.species))
+        with Engine(system.species, system.cell, potential, timestep_ps) as engine:
             try:
                 offset = _begin(engine, monitor, start, checkpoint, every)
                 for _ in range(min(per_checkpoint, total - checkpoint.n_frames)):
@@ -200,6 +208,7 @@ def _integrate(
                     f"before and the last structure are in {outputs.failed}"
                 ) from error
             checkpoint = checkpoints.extend(checkpoint, fresh, engine.write_restart)
+            outputs.tape.unlink(missing_ok=True)
     return checkpoint
 
 
