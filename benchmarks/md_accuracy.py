@@ -47,17 +47,20 @@ def configurations(tables: export.Tables) -> list[cases.Case]:
 def measure() -> list[Bar]:
     """Print one row per configuration and return the bars."""
     tables = export.export(cases.embedded())
-    print(f"{'configuration':>32} {'atoms':>6} {'max F':>6} " + " ".join(
+    print(f"{'configuration':>32} {'atoms':>6} {'max F':>6} {'bits':>4} " + " ".join(
         f"{engine + ' ' + what:>13}" for engine in ("native", "torch") for what in BARS))  # fmt: skip
     worst: dict[str, float] = dict.fromkeys(BARS, 0.0)
     found = configurations(tables)
     for case in found:
         volume = abs(float(np.linalg.det(case.cell)))
         reference = cases.torch(cases.embedded(), case, "float64")(case.positions, case.cell)
-        native = deviations(cases.native(tables, case)(case.positions, case.cell), reference, volume)
+        kernel = cases.native(tables, case)
+        native = deviations(kernel(case.positions, case.cell), reference, volume)
+        bits = 64 if kernel.doubled else 32
         single = deviations(cases.torch(cases.embedded(), case)(case.positions, case.cell), reference, volume)
         numbers = " ".join(f"{each[what]:13.1e}" for each in (native, single) for what in BARS)
-        print(f"{case.name:>32} {len(case):6d} {np.abs(reference.forces).max():6.1f} {numbers}", flush=True)
+        largest = np.abs(reference.forces).max()
+        print(f"{case.name:>32} {len(case):6d} {largest:6.1f} {bits:4d} {numbers}", flush=True)
         worst = {what: max(worst[what], native[what]) for what in BARS}
     bars = [
         Bar(f"{what} against mace-torch float64", *BARS[what][:1], worst[what], BARS[what][1])

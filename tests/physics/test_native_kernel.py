@@ -103,6 +103,42 @@ def test_single_element_and_short_distances():
     assert native.energy == pytest.approx(reference.energy, abs=1e-6 * scale)
 
 
+def test_atoms_that_clash_are_evaluated_in_double_precision():
+    positions, cell, species = toy_mace.rattled_cell()
+    module = toy_mace.build(atomic_inter_scale=1000.0, pair_repulsion=False)
+    native, double = _native(module, species, "float32"), _native(module, species)
+    soft = native(positions, cell)
+    assert native.doubled == 0
+    clash = positions.copy()
+    clash[1] = clash[0] + [0.9, 0.5, 0.4]
+    hard, truth = native(clash, cell), double(clash, cell)
+    assert np.abs(truth.forces).max() > 2.0 * kernel.LARGE_FORCE_eV_per_A
+    assert native.doubled == 1
+    np.testing.assert_allclose(hard.forces, truth.forces, atol=ROUNDING, rtol=0)
+    assert np.abs(native.in_stated_precision(clash, cell).forces - truth.forces).max() > 1e-6
+    np.testing.assert_allclose(hard.forces, _torch(module, species)(clash, cell).forces, atol=2e-5, rtol=0)
+    np.testing.assert_array_equal(native(positions, cell).forces, soft.forces)
+    assert native.doubled == 1
+    # What was evaluated before leaves no trace.
+    native(clash + 0.3, cell)
+    np.testing.assert_array_equal(native(clash, cell).forces, hard.forces)
+
+
+def test_a_clash_stays_in_single_precision_where_double_cannot_be_compiled(monkeypatch, caplog):
+    positions, cell, species = toy_mace.rattled_cell()
+    native = _native(_model(), species, "float32")
+    positions[1] = positions[0] + [0.9, 0.5, 0.4]
+
+    def refuse(**_):
+        raise build.BuildError("no C++ compiler")
+
+    monkeypatch.setattr(build, "library", refuse)
+    for _ in range(2):
+        found = native(positions, cell)
+    np.testing.assert_array_equal(found.forces, native.in_stated_precision(positions, cell).forces)
+    assert caplog.text.count("no C++ compiler") == 1
+
+
 def test_isolated_atoms_feel_nothing_and_a_pair_repels_itself_equally():
     module, cell = _model(), 30.0 * np.eye(3)
     positions = np.array([[1.0, 1.0, 1.0], [3.0, 2.0, 1.0], [15.0, 15.0, 15.0]])

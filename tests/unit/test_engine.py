@@ -73,6 +73,39 @@ def test_masses_and_velocities(started):
     assert lammps.thermo("temp") == pytest.approx(500.0, rel=1e-5)
 
 
+class Listed(Morse):
+    """Makes a neighbour list, and makes it again when an atom has moved off it, counted across boundaries."""
+
+    SKIN_A = 0.75
+
+    def __init__(self, species):
+        super().__init__(species)
+        self.made_at, self.lists = None, 0
+
+    def __call__(self, positions, cell):
+        if self.made_at is None or self.moved_A(positions, cell) > self.SKIN_A:
+            self.made_at = positions.copy()
+            self.lists += 1
+        return super().__call__(positions, cell)
+
+    def moved_A(self, positions, cell):
+        moved = (positions - self.made_at) @ np.linalg.inv(cell)
+        return np.linalg.norm((moved - np.round(moved)) @ cell, axis=1).max()
+
+
+@pytest.mark.parametrize(
+    "cell", [10.0 * np.eye(3), np.diag([2.5, 5.0, 10.0]), CELL], ids=["10", "2.5", "skew"]
+)
+def test_every_run_starts_with_a_fresh_neighbour_list(cell):
+    species, positions = ["Li", "S"], np.array([[0.0, 0.0, 0.0], [1.25, 2.5, 5.0]])
+    potential = Listed(species)
+    for number in (1, 2):
+        with engine.Engine(species, cell, potential, STEP_ps) as lammps:
+            lammps.create(positions)
+            lammps.settle()
+        assert potential.lists == 2 * number
+
+
 def test_minimise_goes_downhill_and_resets_the_counter(started):
     lammps, _, _ = started
     before = lammps.settle()

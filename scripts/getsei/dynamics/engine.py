@@ -25,11 +25,13 @@ FORCE_TOLERANCE_eV_per_A = 0.05
 """Minimisation ends early below this norm of the force vector."""
 ZERO_MOMENTUM_EVERY = 1000
 """Steps between removals of the total momentum that rounding in single precision lets grow."""
-FORGET_A = 10.0
-"""Displacement of all atoms in a first call whose result is dropped.
+FORGET = 0.5
+"""Displacement of all atoms along each cell vector, in cell vectors, in a first call whose result is dropped.
 
 An evaluator may keep a neighbour list with a skin, whose history decides the order of its sums. The
 displacement makes it forget, so that the forces after a restart do not depend on what was evaluated before.
+From every lattice translation, which would be no displacement at all, it is as far as it can be: half the
+largest height of the cell.
 """
 LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR = 0, 0
 """What `extract_fix` is asked for; the numbers are part of LAMMPS' library interface."""
@@ -401,7 +403,7 @@ class Engine:
         self._positions[order] = x + images @ self.lower
         try:
             if not self._called:
-                self.potential(self._positions + FORGET_A, self.lower)
+                self.potential(self._positions + FORGET * self.lower.sum(axis=0), self.lower)
                 self._called = True
             result = self.potential(self._positions, self.lower)
         except GuardError as error:

@@ -1,6 +1,7 @@
 """The compiled kernel as an evaluator: memory, neighbour list and errors around one call of the library."""
 
 import ctypes
+import logging
 from collections.abc import Sequence
 
 import ase.data
@@ -12,6 +13,14 @@ from getsei.potentials import models
 from getsei.potentials.native import build, neighbours
 from getsei.potentials.native.export import Tables
 
+log = logging.getLogger("getsei")
+
+LARGE_FORCE_eV_per_A = 30.0
+"""Single precision errs by up to 3e-7 of the largest force: beyond this, by more than 1e-5 eV/Å.
+
+Only atoms that clash push so hard. Dynamics does not meet them, so that evaluating them again in double
+precision costs next to nothing.
+"""
 SKIN_A = 1.5
 """Half of it is more than a lithium ion vibrates: a list lasts until ions have moved on, or one flies."""
 LEAST_SKIN_A = 1e-3
@@ -153,7 +162,8 @@ class NativeEvaluator:
     species : sequence of str
         Symbol of each atom.
     dtype : {"float32", "float64"}
-        Precision of the arithmetic.
+        Precision of the arithmetic. With float32, atoms that push each other with more than
+        `LARGE_FORCE_eV_per_A` are evaluated again in float64.
     skin_A : float
         Margin of the neighbour list beyond the cutoff.
     threads : int
@@ -181,7 +191,13 @@ class NativeEvaluator:
         self.cutoff_A = float(tables.cutoff_A)
         target = target or build.best_target()
         self.name = f"native {dtype} ({target})"
-        self.rebuilds = 0
+        self.rebuilds = self.doubled = 0
+        self._double: NativeEvaluator | None = None
+        self._remake = None
+        if dtype == "float32":
+            self._remake = lambda: NativeEvaluator(
+                tables, species, dtype="float64", skin_A=0.0, threads=threads, target=target
+            )
         self._skin_A = max(skin_A, LEAST_SKIN_A)
         self._index = models.element_indices(species, self.elements, "potential").astype(np.int32)
         self._arrays = _arrays(tables, np.unique(self._index), dtype)
@@ -231,6 +247,19 @@ class NativeEvaluator:
         GuardError
             If a coordinate is not finite, or two atoms coincide.
         """
+        found = self.in_stated_precision(positions, cell)
+        largest = max(found.forces.max(), -found.forces.min())
+        if self._remake is None or not largest > LARGE_FORCE_eV_per_A:
+            return found
+        try:
+            return self._in_double(positions, cell)
+        except build.BuildError as error:
+            log.warning("large forces stay in single precision, which errs by 3e-7 of them: %s", error)
+            self._remake = None
+            return found
+
+    def in_stated_precision(self, positions: ArrayLike, cell: ArrayLike) -> models.Evaluation:
+        """Evaluate as a call does, but in float32 however large the forces are if that is the `dtype`."""
         x = np.ascontiguousarray(positions, dtype=np.float64)
         h = np.ascontiguousarray(cell, dtype=np.float64)
         if x.shape != (len(self._index), 3):
@@ -257,6 +286,15 @@ class NativeEvaluator:
             raise RuntimeError(f"the native kernel returned status {status}")
         virial = np.array(system.virial).reshape(3, 3)
         return models.Evaluation(system.energy, forces, 0.5 * (virial + virial.T))
+
+    def _in_double(self, positions: ArrayLike, cell: ArrayLike) -> models.Evaluation:
+        """Evaluate in double precision, with a list of its own that remembers nothing."""
+        if self._double is None:
+            self._double = self._remake()
+        self._double._cell = np.empty((0, 0))
+        self._double._list = None
+        self.doubled += 1
+        return self._double(positions, cell)
 
     def _use_cell(self, x: NDArray, h: NDArray) -> None:
         """Move the list to a new cell where its skin allows for the strain, else make it again."""
