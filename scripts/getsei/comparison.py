@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 from getsei.records import Estimate
+from getsei.states.choice import SAME_EXCESS
 from getsei.summary import headline
 
 SUPPORTED, REFUTED, OPEN = "supported", "not supported", "not decidable with this sampling"
@@ -24,6 +25,9 @@ MIN_EXCESS = 0.1
 silhouette, but its excess stays below this."""
 CLAIMED_STATES = 6
 MIN_POPULATION = 0.01
+MIN_CORRELATION = 0.1
+"""Least size of a correlation that means anything: a small effect in J. Cohen, Statistical Power Analysis for
+the Behavioral Sciences (1988)."""
 OVERALL = "all systems"
 
 TIDY = ("system", "quantity", "state", "state_name", "value", "low", "high", "unit", "n", "supported", "note")
@@ -135,8 +139,9 @@ def six_states(summary: Mapping[str, Any]) -> Verdict:
     """Judge whether six is the number of states that the data choose."""
     rule = (
         f"supported where, of the numbers of states tried, {CLAIMED_STATES} has the largest silhouette (of "
-        f"held-out ions) above its null and every state holds at least {MIN_POPULATION:.0%} of the "
-        "environments; not supported where another number does better"
+        f"held-out ions) above its null, by more than {SAME_EXCESS}, which is what samples scatter by, and "
+        f"every state holds at least {MIN_POPULATION:.0%} of the environments; not supported where another "
+        "number does better by more than that; otherwise not decidable"
     )
     claim = "six distinct states"
     scan = {}
@@ -152,12 +157,19 @@ def six_states(summary: Mapping[str, Any]) -> Verdict:
     number = Estimate(best, np.nan, np.nan, "1", len(scan), True, "n = numbers of states tried")
     populations = [v["value"] for k, v in summary["numbers"].items() if k.startswith("population/")]
     small = min((p for p in populations if p is not None), default=0.0)
-    note = f"excess {scan[best]:.3f} at {best}, {scan[CLAIMED_STATES]:.3f} at {CLAIMED_STATES}"
+    others = {k: excess for k, excess in scan.items() if k != CLAIMED_STATES}
+    rival = max(others, key=lambda k: others[k])
+    lead = scan[CLAIMED_STATES] - others[rival]
+    alike = [k for k in sorted(scan) if scan[k] >= scan[best] - SAME_EXCESS]
+    note = (
+        f"excess {scan[CLAIMED_STATES]:.3f} at {CLAIMED_STATES}, {others[rival]:.3f} at {rival}; "
+        f"as good as the best: {', '.join(map(str, alike))}"
+    )
     if best == CLAIMED_STATES and len(populations) == CLAIMED_STATES and small < MIN_POPULATION:
         return Verdict(
             claim, summary["system"], REFUTED, "smallest population", headline_min(summary), rule, note
         )
-    verdict = SUPPORTED if best == CLAIMED_STATES else REFUTED
+    verdict = SUPPORTED if lead > SAME_EXCESS else REFUTED if lead < -SAME_EXCESS else OPEN
     return Verdict(claim, summary["system"], verdict, "best number of states", number, rule, note)
 
 
@@ -189,19 +201,18 @@ def silhouette(summary: Mapping[str, Any]) -> Verdict:
 def _follows(summary: Mapping[str, Any], claim: str, descriptor: str, other: str) -> Verdict:
     rule = (
         "supported where the partial Spearman correlation over ions, controlling for the other descriptor, "
-        "has a 95 % interval without zero; not supported where the interval lies within -0.3 and 0.3; "
-        "otherwise not decidable"
+        "has the sign of the correlation without control and a 95 % interval beyond "
+        f"{MIN_CORRELATION} in size; not supported where the interval ends below {MIN_CORRELATION} in that "
+        "direction: then the other descriptor explains what is seen; otherwise not decidable"
     )
     key = f"correlation/all/{descriptor} given {other}"
     number = headline(summary, key)
     plain = headline(summary, f"correlation/all/{descriptor}")
     note = f"without control {plain}"
-    if not (number.supported and np.isfinite([number.low, number.high]).all()):
-        verdict = OPEN
-    elif number.low > 0 or number.high < 0:
-        verdict = SUPPORTED
-    else:
-        verdict = REFUTED if max(-number.low, number.high) < 0.3 else OPEN
+    verdict = OPEN
+    if number.supported and plain.supported and np.isfinite([number.low, number.high]).all():
+        low, high = sorted(np.sign(plain.value) * np.array([number.low, number.high]))
+        verdict = SUPPORTED if low > MIN_CORRELATION else REFUTED if high < MIN_CORRELATION else OPEN
     return Verdict(claim, summary["system"], verdict, key.removeprefix("correlation/"), number, rule, note)
 
 

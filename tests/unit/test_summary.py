@@ -187,11 +187,12 @@ def test_trapping_compares_residence_times(summaries, times, expected):
     assert comparison.trapping(changed).verdict == expected
 
 
-def correlation(value, half):
+def correlation(value, half, plain=0.5):
     return {
+        "correlation/all/density": Estimate(plain, plain - 0.1, plain + 0.1, "1", 60),
         "correlation/all/density given anion_coordination": Estimate(
             value, value - half, value + half, "1", 60
-        )
+        ),
     }
 
 
@@ -199,11 +200,14 @@ def correlation(value, half):
     ("number", "expected"),
     [
         (correlation(0.5, 0.2), comparison.SUPPORTED),
-        (correlation(0.0, 0.2), comparison.REFUTED),
+        (correlation(-0.5, 0.2, plain=-0.5), comparison.SUPPORTED),
+        (correlation(0.0, 0.05), comparison.REFUTED),
+        (correlation(-0.5, 0.2), comparison.REFUTED),  # reversed: the other descriptor made what was seen
+        (correlation(0.25, 0.2), comparison.OPEN),
         (correlation(0.2, 0.4), comparison.OPEN),
     ],
 )
-def test_correlation_needs_an_interval_without_zero(summaries, number, expected):
+def test_correlation_must_survive_control_with_its_sign(summaries, number, expected):
     one = with_numbers(summaries, "li6ps5cl", number)[0]
     assert comparison.follows_density(one).verdict == expected
 
@@ -211,8 +215,12 @@ def test_correlation_needs_an_interval_without_zero(summaries, number, expected)
 def test_number_of_states_is_what_the_scan_prefers(summaries):
     one = copy.deepcopy(summaries[0])
     assert comparison.six_states(one).verdict == comparison.REFUTED  # the made-up scan rises to the end
-    one["choice_of_states"] = [{"n_states": k, "excess": 0.3 - 0.02 * abs(k - 6)} for k in range(2, 11)]
+    one["choice_of_states"] = [{"n_states": k, "excess": 0.3 - 0.03 * abs(k - 6)} for k in range(2, 11)]
     assert comparison.six_states(one).verdict == comparison.SUPPORTED
+    one["choice_of_states"] = [{"n_states": k, "excess": 0.3 - 0.01 * abs(k - 6)} for k in range(2, 11)]
+    alike = comparison.six_states(one)
+    assert alike.verdict == comparison.OPEN
+    assert "as good as the best: 4, 5, 6, 7, 8" in alike.note
     one["choice_of_states"] = []
     assert comparison.six_states(one).verdict == comparison.OPEN
 
