@@ -13,8 +13,9 @@ with job.logged(snakemake) as log:
     if number == 0:
         frames = list(active.first_round(cfg, teachers.load(cfg["teacher"])))
     else:
-        frames = list(active.later_round(cfg, number, Path(snakemake.input.student)))
-    kept = dataset.unique(frames)
+        frames = list(active.later_round(cfg, number, Path(snakemake.input.student), None))
+    known = [frame for path in snakemake.input.known for frame in dataset.load(path)]
+    kept = dataset.unique(frames, cfg["elements"], known)
     dataset.save(snakemake.output.frames, kept)
     log.info(
         "round %d: %d frames, %d duplicates dropped, %d atoms",

@@ -113,6 +113,11 @@ def default_settings(schema: Mapping[str, Any]) -> dict[str, Any]:
     return _defaults(schema["$defs"]["settings"])
 
 
+def of_training(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings `potential_training`, what they leave out taken from the schema."""
+    return _merged(_defaults(load_schema()["$defs"]["potential_training"]), config["potential_training"])
+
+
 def of_system(**changes: Any) -> dict[str, Any]:
     """Return the settings of one system for use without a configuration file.
 

@@ -8,7 +8,7 @@ from ase.calculators.lj import LennardJones
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from getsei.errors import UserError
-from getsei.potentials import dataset, sampling
+from getsei.potentials import dataset, defects, descriptors, dilute, sampling, selection
 from getsei.potentials.teachers import Label
 
 
@@ -54,12 +54,92 @@ def test_a_new_trajectory_moves_no_other():
     assert {name: dataset.part(frame(name)) for name in ("x", "y", "z")} == before
 
 
-def test_repeated_frames_are_dropped():
-    moved = frame("b")
-    moved.positions += [0.2, 0.1, 0.0]
-    other = frame("c")
-    other.positions[3] += 0.3
-    assert [x.info["trajectory"] for x in dataset.unique([frame("a"), moved, other])] == ["a", "c"]
+def test_duplicates_are_dropped_however_they_are_written():
+    turned, repeated, shaken = frame("turned"), frame("repeated"), frame("shaken")
+    turned.rotate(30, (1, 2, 3), rotate_cell=True)
+    repeated = sampling.tagged(repeated.repeat((2, 1, 1)), "crystal", "repeated", 0)
+    shaken.positions += 0.001 * np.random.default_rng(1).standard_normal((8, 3))
+    other, wider = frame("other"), frame("wider", edge=5.2)
+    other.positions[3] += 0.1
+    frames = [frame("first"), turned, repeated, shaken, other, wider]
+    kept = dataset.unique(frames, ["Li", "Cl"])
+    assert [x.info["trajectory"] for x in kept] == ["first", "other", "wider"]
+    assert dataset.unique(frames, ["Li", "Cl"], known=[frame("of an earlier round"), other, wider]) == []
+
+
+def test_isolated_atoms_are_kept_as_often_as_they_are_given():
+    atoms = list(dilute.isolated_atoms(["Li"]))
+    assert len(dataset.unique(atoms, ["Li"])) == len(atoms)
+
+
+def test_one_moved_atom_among_many_is_no_duplicate():
+    cell = sampling.tagged(salt().repeat(3), "crystal", "a", 0)
+    moved = sampling.tagged(cell, "crystal", "b", 0)
+    moved.positions[7] += [0.3, 0.0, 0.0]
+    assert len(dataset.unique([cell, moved], ["Li", "Cl"])) == 2
+
+
+def test_an_element_that_the_settings_lack_is_named():
+    with pytest.raises(UserError, match="Cl"):
+        dataset.unique([frame("a")], ["Li"])
+
+
+def test_the_next_chosen_is_always_the_farthest():
+    line = np.array([[0.0], [1.0], [10.0], [4.0]])
+    assert descriptors.farthest(line, 3, first=0) == [0, 2, 3]
+    assert descriptors.farthest(line, 2, first=0, taken=np.array([[9.0]])) == [0, 3]
+    assert sorted(descriptors.farthest(line, 9, first=1)) == [0, 1, 2, 3]
+
+
+def candidates(count):
+    found = [frame(f"t{n}", n, 5.1 + 0.02 * n) for n in range(count)]
+    return found, descriptors.of_frames(found, [3, 17])
+
+
+def test_the_uncertain_are_chosen_and_what_must_be_is_taken():
+    frames, vectors = candidates(20)
+    doubt = np.arange(20.0)
+    must = np.arange(20) == 2
+    rows = selection.choose(frames, doubt, vectors, 4, must)
+    assert 2 in rows
+    assert len(rows) == 4
+    assert min(row for row in rows if row != 2) >= 20 - selection.POOL * 3
+    assert frames[2].info["chosen"] == selection.SAMPLED
+    assert all(frames[row].info["chosen"] == selection.UNCERTAIN for row in rows if row != 2)
+
+
+def test_without_an_uncertainty_diversity_decides():
+    frames, vectors = candidates(10)
+    rows = selection.choose(frames, selection.scores(frames, None), vectors, 3, np.arange(10) == 0)
+    assert rows == [0, 4, 9]  # both ends and about the middle
+
+
+def test_surfaces_are_cut_where_fewest_bonds_are():
+    layers = bulk("Cu", "fcc", a=3.6, cubic=True).repeat((1, 1, 3))
+    layers.positions[layers.positions[:, 2] > 5.0, 2] += 2.0
+    layers.cell[2, 2] += 2.0
+    assert defects.best_cut(layers, 2) * layers.cell[2, 2] == pytest.approx(5.5)
+    cut = defects.slab(salt().repeat(2), 1)
+    assert cut.get_volume() == pytest.approx(10.2**2 * (10.2 + defects.VACUUM_A))
+    gaps = np.diff(np.sort(cut.positions[:, 1]), append=cut.positions[:, 1].min() + 10.2 + defects.VACUUM_A)
+    assert gaps.max() == pytest.approx(defects.VACUUM_A + 2.55, abs=1e-6)
+
+
+def test_an_interstitial_sits_in_the_widest_void():
+    hollow = salt().repeat(2)
+    del hollow[[5]]
+    more = defects.interstitial(hollow, "Li", np.random.default_rng(1))
+    more += Atoms("X", positions=[salt().repeat(2).positions[5]])
+    assert len(more) == len(hollow) + 2
+    assert more.get_distance(-1, -2, mic=True) < 1.0
+
+
+def test_defects_change_the_number_of_atoms():
+    found = list(defects.frames([("LiCl", salt().repeat(2))], "Li", 1))
+    by_kind = {kind: [len(f) for f in found if f.info["kind"] == kind] for kind in ("surface", "vacancy")}
+    assert set(by_kind["surface"]) == {64}
+    assert set(by_kind["vacancy"]) == {63}
+    assert len({f.info["trajectory"] for f in found}) == len(found)
 
 
 def test_files_keep_labels_and_tags(tmp_path):

@@ -66,7 +66,7 @@ def test_an_empty_part_is_refused(tmp_path, parts):
 
 def test_going_on_from_nothing_is_refused(tmp_path):
     with pytest.raises(UserError, match="no checkpoint"):
-        training.hand_over(tmp_path / "a", tmp_path / "b", ONE_EPOCH)
+        training.hand_over(tmp_path / "a", tmp_path / "b", ONE_EPOCH, 1)
 
 
 @pytest.mark.slow

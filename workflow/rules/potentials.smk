@@ -1,4 +1,4 @@
-TRAINING = config["potential_training"]
+TRAINING = settings.of_training(config)
 
 
 rule potential:
@@ -13,6 +13,10 @@ rule sample_dataset:
         student=branch(
             lambda wildcards: int(wildcards.round) > 0,
             then=lambda wildcards: f"<results>/potential/round{int(wildcards.round) - 1}/student.safetensors",
+        ),
+        known=lambda wildcards: expand(
+            "<results>/potential/round{number}/frames.extxyz",
+            number=range(int(wildcards.round)),
         ),
     output:
         frames="<results>/potential/round{round}/frames.extxyz",

@@ -1,10 +1,12 @@
 """Active learning: what each round samples, and from where.
 
 Round 0 has no student. Every later round lets the student of the round before move bulk crystals and
-interfaces at several temperatures; the teacher then labels where it went.
+interfaces at several temperatures; the teacher then labels where it went and was least sure.
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
+from ase.data import atomic_numbers
 
-from getsei.potentials import dataset, dilute, evaluation, sampling
+from getsei.potentials import dataset, defects, descriptors, dilute, evaluation, sampling, selection
 from getsei.potentials.ase_calculator import MACEPotential
 from getsei.potentials.teachers import Teacher
 from getsei.structures import crystals, interfaces
+
+log = logging.getLogger("getsei")
 
 MIN_BULK_ATOMS = 48
 METAL_SCALES = np.linspace(0.87, 1.15, 15)
@@ -52,6 +57,7 @@ def materials(cfg: Mapping[str, Any]) -> dataset.Materials:
         metal=cfg["metal"],
         products=tuple(cfg["products"]),
         orderings=cfg["orderings"],
+        weights=cfg["frame_weights"],
     )
 
 
@@ -105,12 +111,21 @@ def volume_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
 
 def low_density_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
     """Yield stretched, evaporating and gaseous frames of every crystal."""
+    yield from dilute.frames(small_cells(chosen), dataset.cell_of(chosen.metal, 0), seed)
+
+
+def small_cells(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
+    """Return the smallest cells of all crystals that are wide enough."""
     names = (*chosen.electrolytes, chosen.metal, *chosen.products)
-    solids = [
+    return [
         (name, sampling.small_supercell(sampling.primitive(dataset.cell_of(name, 0)), dataset.MIN_ATOMS))
         for name in names
     ]
-    yield from dilute.frames(solids, dataset.cell_of(chosen.metal, 0), seed)
+
+
+def mobile_of(chosen: dataset.Materials) -> str:
+    """Return the symbol of the element of the metal, whose ions move."""
+    return dataset.cell_of(chosen.metal, 0).get_chemical_symbols()[0]
 
 
 def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
@@ -120,6 +135,7 @@ def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
     yield from dilute.isolated_atoms(cfg["elements"])
     yield from low_density_frames(chosen, cfg["seed"])
     yield from volume_frames(chosen, cfg["seed"])
+    yield from defects.frames(small_cells(chosen), mobile_of(chosen), cfg["seed"])
     yield from dataset.crystal_frames(chosen, cfg["frames_per_amplitude"], cfg["seed"])
     yield from dataset.teacher_dynamics(
         chosen, teacher.calculator(), plan(motion, motion["temperatures_K"][0]), cfg["seed"]
@@ -128,11 +144,8 @@ def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
 
 def bulk_starts(chosen: dataset.Materials, number: int) -> list[tuple[str, Atoms]]:
     """Return a cell of every electrolyte, with an ordering of its own in every round, and of the metal."""
-    names = (*chosen.electrolytes, chosen.metal)
-    return [
-        (f"{name}-bulk", sampling.small_supercell(dataset.cell_of(name, number), MIN_BULK_ATOMS))
-        for name in names
-    ]
+    every = [*chosen.drawn(number), (chosen.metal, dataset.cell_of(chosen.metal, number))]
+    return [(f"{name}-bulk", sampling.small_supercell(atoms, MIN_BULK_ATOMS)) for name, atoms in every]
 
 
 def interface_starts(chosen: dataset.Materials, number: int, seed: int) -> list[tuple[str, Atoms]]:
@@ -140,11 +153,8 @@ def interface_starts(chosen: dataset.Materials, number: int, seed: int) -> list[
     rng = np.random.default_rng([seed, 3, number])
     metal = dataset.cell_of(chosen.metal, 0)
     return [
-        (
-            f"{name}-interface-{thickness:g}",
-            sampling.molten_interface(dataset.cell_of(name, number), metal, thickness, rng),
-        )
-        for name in chosen.electrolytes
+        (f"{name}-interface-{thickness:g}", sampling.molten_interface(electrolyte, metal, thickness, rng))
+        for name, electrolyte in chosen.drawn(number)
         for thickness in METAL_LAYERS_A
     ]
 
@@ -177,12 +187,10 @@ def crystalline_starts(chosen: dataset.Materials, seed: int) -> list[tuple[str, 
     return [(f"{name}-crystalline", interface.atoms) for name, interface in built.items()]
 
 
-def later_round(cfg: Mapping[str, Any], number: int, model: Path) -> Iterator[Atoms]:
-    """Yield the frames of round `number` >= 1: dynamics of the student `model` of the round before."""
+def starts(cfg: Mapping[str, Any], number: int) -> dict[str, list[tuple[str, Atoms]]]:
+    """Return name and structure of everything that the student of a round moves, by kind of frame."""
     chosen = materials(cfg)
-    motion = cfg["student_md"]
-    plans = [plan(motion, temperature) for temperature in motion["temperatures_K"]]
-    groups = {
+    return {
         "bulk dynamics": bulk_starts(chosen, number),
         "product dynamics": product_starts(chosen),
         "interface dynamics": interface_starts(chosen, number, cfg["seed"]),
@@ -190,11 +198,64 @@ def later_round(cfg: Mapping[str, Any], number: int, model: Path) -> Iterator[At
         "mixture": dataset.mixture_starts(chosen, number, cfg["seed"]),
         "crystalline interface": crystalline_starts(chosen, cfg["seed"]),
     }
-    frames = chain.from_iterable(
-        dataset.on_policy(starts, [MACEPotential(model)] * len(starts), plans, kind, number, cfg["seed"])
-        for kind, starts in groups.items()
-    )
-    yield from dataset.contacts_in(frames, CONTACT_EVERY, cfg["seed"] + number)
+
+
+def on_policy(
+    atoms: Atoms, calculator: Calculator, plans: Sequence[sampling.Dynamics], kind: str, name: str, seed: int
+) -> list[Atoms]:
+    """Return frames of the student's own dynamics, for the teacher to correct.
+
+    One run goes through all plans, so that its end has reacted as far as it gets; it ends early where the
+    student leaves its range. The last frame of each plan has ``info["last"]``.
+    """
+    frames: list[Atoms] = []
+    for number, one in enumerate(plans):
+        here = one if number == 0 else replace(one, relax_steps=0)
+        found = list(sampling.follow(atoms, calculator, here, kind, name, seed + number, len(frames)))
+        found[-1].info["last"] = True
+        frames += found
+        if found[-1].info.get("runaway"):
+            break
+        atoms = found[-1]
+    return frames
+
+
+def later_round(
+    cfg: Mapping[str, Any], number: int, model: Path, doubt: selection.Doubt | None
+) -> Iterator[Atoms]:
+    """Yield the frames of round `number` >= 1: dynamics of the student `model` of the round before.
+
+    Parameters
+    ----------
+    cfg : mapping
+        The settings `potential_training`.
+    number : int
+    model : Path
+    doubt : callable or None
+        Uncertainty of the student; without one the frames are chosen by diversity alone.
+    """
+    motion = cfg["student_md"]
+    plans = [plan(motion, temperature) for temperature in motion["temperatures_K"]]
+    groups = starts(cfg, number)
+    share = cfg["frames_per_round"] / sum(map(len, groups.values()))
+    elements = [atomic_numbers[element] for element in cfg["elements"]]
+    kept: list[Atoms] = []
+    for kind, group in groups.items():
+        runs = [
+            on_policy(atoms, MACEPotential(model), plans, kind, f"{name}-round{number}", cfg["seed"] + number)
+            for name, atoms in group
+        ]
+        frames = list(chain.from_iterable(runs))
+        rows = selection.choose(
+            frames,
+            selection.scores(frames, doubt),
+            descriptors.of_frames(frames, elements),
+            round(share * len(group)),
+            np.array([frame.info.pop("last", False) for frame in frames]),
+        )
+        kept += [frames[row] for row in rows]
+        log.info("%s: %d of %d frames chosen", kind, len(rows), len(frames))
+    yield from dataset.contacts_in(kept, CONTACT_EVERY, cfg["seed"] + number)
 
 
 def lattices(

@@ -191,12 +191,18 @@ def small_supercell(atoms: Atoms, min_atoms: int, min_width_A: float = 6.0) -> A
 
 
 def follow(
-    atoms: Atoms, calculator: Calculator, plan: Dynamics, kind: str, trajectory: str, seed: int
+    atoms: Atoms,
+    calculator: Calculator,
+    plan: Dynamics,
+    kind: str,
+    trajectory: str,
+    seed: int,
+    taken: int = 0,
 ) -> Iterator[Atoms]:
     """Relax, then run Langevin dynamics, yielding frames of both.
 
     The run ends early, without an error, when the forces or the contacts show that the calculator has left
-    its range: the last frame before is the one the teacher must correct.
+    its range: that last frame, which has ``info["runaway"]``, is the one the teacher must correct.
 
     Parameters
     ----------
@@ -206,11 +212,12 @@ def follow(
     kind, trajectory : str
         Tags of the frames.
     seed : int
+    taken : int
+        Number of the first frame.
     """
     walker = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     walker.calc = calculator
     rng = np.random.default_rng(seed)
-    taken = 0
     if plan.relax_steps:
         relax = FIRE(walker, logfile=None, maxstep=0.1)
         for count, _ in enumerate(relax.irun(fmax=0.05, steps=plan.relax_steps)):
@@ -230,8 +237,10 @@ def follow(
         dynamics.run(plan.every)
         frame = tagged(walker, kind, trajectory, taken)
         taken += 1
-        broken = contact_ratio(frame) < SHORTEST_RATIO_MD
+        too_close = contact_ratio(frame) < SHORTEST_RATIO_MD
+        if too_close or np.abs(walker.get_forces()).max() > RUNAWAY_FORCE_eV_per_A:
+            frame.info["runaway"] = True
         yield frame
-        if broken or np.abs(walker.get_forces()).max() > RUNAWAY_FORCE_eV_per_A:
+        if "runaway" in frame.info:
             log.info("%s left the range of its potential after %d frames", trajectory, taken)
             return

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
@@ -19,7 +20,9 @@ from getsei.potentials import dataset, dilute, models, weights
 log = logging.getLogger("getsei")
 
 
-STUDENT = f"student{weights.SUFFIX}"
+NAME = "student"
+"""By which mace-torch names what it writes."""
+STUDENT = f"{NAME}{weights.SUFFIX}"
 """The trained model, in the working folder of its training."""
 
 
@@ -171,7 +174,24 @@ def energies_of_isolated_atoms(frames: Sequence[Atoms]) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
-def hand_over(start: Path, folder: Path, schedule: Schedule) -> None:
+def resampled(frames: Sequence[Atoms], seed: int) -> list[Atoms]:
+    """Return a bootstrap resample of whole trajectories, as many as there are; isolated atoms all stay.
+
+    Members of a committee that see different data disagree where data are few (L. Breiman, Mach. Learn. 24
+    (1996) 123).
+    """
+    by_name: dict[str, list[Atoms]] = {}
+    fixed = [frame for frame in frames if frame.info["kind"] == dilute.ISOLATED]
+    for frame in frames:
+        if frame.info["kind"] != dilute.ISOLATED:
+            by_name.setdefault(str(frame.info["trajectory"]), []).append(frame)
+    names = sorted(by_name)
+    rng = np.random.default_rng([seed, 7])
+    drawn = rng.integers(len(names), size=len(names)) if names else []
+    return [*fixed, *(frame for number in drawn for frame in by_name[names[number]])]
+
+
+def hand_over(start: Path, folder: Path, schedule: Schedule, seed: int) -> None:
     """Make the last checkpoint of one training the first of another, with the schedule of the latter.
 
     Weights and the moments of the optimiser are kept. The learning rate begins anew, and the stored decay is
@@ -182,6 +202,8 @@ def hand_over(start: Path, folder: Path, schedule: Schedule) -> None:
     start, folder : Path
         Working folders of the earlier and of the new training.
     schedule : Schedule
+    seed : int
+        Of the new training, by which mace-torch names its checkpoints.
 
     Raises
     ------
@@ -205,7 +227,7 @@ def hand_over(start: Path, folder: Path, schedule: Schedule) -> None:
     )
     target = folder / "checkpoints"
     target.mkdir(parents=True)
-    torch.save(state, target / re.sub(r"_epoch-\d+.*\.pt$", "_epoch-0.pt", found[-1].name))
+    torch.save(state, target / f"{NAME}_run-{seed}_epoch-0.pt")
 
 
 def train(
@@ -253,9 +275,9 @@ def train(
             raise UserError(f"the {name} part of the data set is empty; sample more trajectories")
         dataset.save(folder / f"{name}.extxyz", frames[name])
     if start is not None and not (folder / "checkpoints").exists():
-        hand_over(start, folder, schedule)
+        hand_over(start, folder, schedule, seed)
     isolated = energies_of_isolated_atoms([*frames["train"], *frames["validation"]])
-    words = command(folder, "student", architecture, schedule, isolated, seed, device)
+    words = command(folder, NAME, architecture, schedule, isolated, seed, device)
     journal = folder / "training.log"
     scripts = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"}
@@ -272,7 +294,7 @@ def train(
     if process.returncode != 0:
         raise UserError(f"the training of the potential failed; its log is {journal}")
     # Written by our own trainer a moment ago; what is kept and handed on is data only.
-    weights.save(models.read_pickle(folder / "student.model"), folder / STUDENT)
+    weights.save(models.read_pickle(folder / f"{NAME}.model"), folder / STUDENT)
     for pickled in folder.glob("*.model"):
         pickled.unlink()
     output.parent.mkdir(parents=True, exist_ok=True)
