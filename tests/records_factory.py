@@ -171,7 +171,7 @@ def states(labels, found, seed=0):
             for k in range(2, 11)
         ],
         baselines=[
-            {"representation": name, "n_states": n_states, "excess": excess}
+            {"representation": name, "n_states": n_states, "excess": excess, "effective_rank": 2.5}
             for name, excess in (("trained encoder", 0.24), ("SOAP", 0.1), ("coordination numbers", np.nan))
         ],
         choice_note=f"{n_states} states asked for by the configuration",

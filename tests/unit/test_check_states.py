@@ -1,4 +1,5 @@
 import argparse
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def test_every_bar_of_a_system_is_judged(script, states):
     states.choice[4] |= {"silhouette_held_out": 0.28, "silhouette_null": 0.25, "seed_ari": np.nan}
     bars = list(script.quality("x", states, rank=2.9))
     assert [bar.met for bar in bars if bar.limit] == [False] * 4
+    assert any("why x falls short" in bar.what for bar in bars)
+
+
+def test_reasons_tell_a_limit_of_the_data_from_one_of_the_encoder(script, states):
+    for rank, says in ((1.5, "no description of these environments has more"), (3.4, "without learning:")):
+        rows = [dict(row, effective_rank=rank) for row in states.baselines]
+        said = list(script.reasons(dataclasses.replace(states, baselines=rows)))
+        assert any(says in line for line in said)
+        assert "of all environments are" in said[0]
 
 
 def test_what_cannot_be_measured_is_not_met_and_says_what_to_run(script, monkeypatch, capsys, tmp_path):
