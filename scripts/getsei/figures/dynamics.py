@@ -7,7 +7,6 @@ from ase import data
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from getsei import cells, composition
 from getsei.figures import style
@@ -40,19 +39,7 @@ def figure(trajectory: Trajectory, mobile: Sequence[str], title: str) -> Figure:
         snapshot(axes, trajectory, frame)
         style.panel(axes, letter, f"{when} ({frame * interval:.3g} ps), side view")
     elements = sorted({str(s) for s in trajectory.species}, key=lambda e: data.atomic_numbers[e])
-    handles = [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            linestyle="",
-            markersize=5,
-            markeredgecolor="#303030",
-            markeredgewidth=0.4,
-            color=style.element_colour(e),
-        )
-        for e in elements
-    ]
+    handles = style.atom_handles(style.element_colour(e) for e in elements)
     counts = [f"{e} ({int((trajectory.species == e).sum())})" for e in elements]
     top[0].legend(
         handles,
@@ -132,17 +119,7 @@ def shade_stages(axes: Axes, trajectory: Trajectory) -> None:
         start, stop = inside[0] * interval, min((inside[-1] + 1) * interval, total)
         axes.axvspan(start, stop, color=STAGE_SHADES[number % len(STAGE_SHADES)], zorder=0, linewidth=0)
         narrow = (stop - start) < 0.16 * total
-        axes.text(
-            (start + stop) / 2,
-            0.97,
-            name,
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="top",
-            fontsize=6,
-            color="#505050",
-            rotation=90 if narrow else 0,
-        )
+        style.span_name(axes, start, stop, name, 0.97, va="top", rotation=90 if narrow else 0)
 
 
 def lines(axes: Axes, trajectory: Trajectory, found: Sequence[composition.Course], name: str) -> None:

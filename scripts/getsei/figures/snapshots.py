@@ -7,7 +7,6 @@ from ase import data
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from getsei import cells, displacements
 from getsei.figures import style
@@ -150,21 +149,8 @@ def by_state(trajectory: Trajectory, states: States) -> Figure:
 
 
 def _key(fig: Figure, colours: Sequence[str], texts: Sequence[str], columns: int = 5) -> None:
-    handles = [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            linestyle="",
-            markersize=5,
-            markeredgecolor="#303030",
-            markeredgewidth=0.3,
-            color=c,
-        )
-        for c in colours
-    ]
     fig.legend(
-        handles,
+        style.atom_handles(colours),
         texts,
         loc="outside lower center",
         ncols=min(columns, len(texts)),

@@ -173,16 +173,7 @@ def z_profile(axes: Axes, states: States) -> None:
     for name, (low, high) in zip(states.region_names, states.regions, strict=True):
         for edge in (low, high):
             axes.axvline(edge, color="#303030", linewidth=0.6, linestyle="--")
-        axes.text(
-            (low + high) / 2,
-            1.0,
-            name,
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-            fontsize=6,
-            color="#505050",
-        )
+        style.span_name(axes, low, high, name, va="bottom")
     axes.set(xlabel="z (Å)", ylabel="share of environments (%)", xlim=(states.z_edges[0], states.z_edges[-1]))
     axes.set_ylim(bottom=0)
     axes.set_title(r"$\bf{e}$  along z (dashed: regions at the start)", pad=13)

@@ -181,6 +181,18 @@ def state_legend(
     )
 
 
+def atom_handles(colours: Iterable[str]) -> list[Line2D]:
+    """Return one rimmed dot per colour, as atoms are drawn, for a legend."""
+    rim = {"markeredgecolor": "#303030", "markeredgewidth": 0.4}
+    return [Line2D([], [], marker="o", linestyle="", markersize=5, color=c, **rim) for c in colours]
+
+
+def span_name(axes: Axes, low: float, high: float, name: str, height: float = 1.0, **text: Any) -> None:
+    """Write a name over the middle of a span of the x axis, at a height in axes coordinates."""
+    where = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": 6, "color": "#505050"}
+    axes.text((low + high) / 2, height, name, **where, **text)
+
+
 def number_states(axes: Axes, states: Sequence[int], axis: str = "x", offset: float = 0.0) -> None:
     """Label an axis with state numbers in their colours, at 0, 1, 2, … plus an offset."""
     places = np.arange(len(states)) + offset
