@@ -126,7 +126,7 @@ def formats(breathing: float) -> Measured:
 
 def malformed() -> Measured:
     """Run the tests of malformed files."""
-    tests = ["tests/unit/test_trajectory_intake.py", "-k", "malformed"]
+    tests = ["tests/unit/test_trajectory_damage.py", "-k", "malformed"]
     command = [sys.executable, "-m", "pytest", "-q", "-rA", *tests]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     bad = re.findall(r"(?m)^(?:FAILED|ERROR).*$", done.stdout)
