@@ -1,4 +1,4 @@
-"""Measure the last student against the teacher, and write its model card."""
+"""Put the answers of student and teacher together: model card, page, figures."""
 
 from getsei import job
 
@@ -8,29 +8,29 @@ import json
 import shutil
 from pathlib import Path
 
+from getsei import json_files
 from getsei.figures import potentials as figures
-from getsei.potentials import active, card, dataset, evaluation, teachers
-from getsei.potentials.ase_calculator import MACEPotential
+from getsei.figures import style
+from getsei.potentials import card
+from getsei.potentials.evaluation import bars, digest, learning, measure
+from getsei.report import potential as page
 
 with job.logged(snakemake) as log:
-    cfg, out = snakemake.params.cfg, snakemake.output
-    student, teacher = MACEPotential(snakemake.input.student, engine="torch"), teachers.load(cfg["teacher"])
-    frames = [frame for path in snakemake.input.labelled for frame in dataset.load(path)]
-    parts = dataset.split(frames)
-    fast = MACEPotential(snakemake.input.student)
-    own = list(active.own_frames(cfg, fast))
-    own, _ = dataset.usable(own, teachers.label_all(teacher, own))
-    rows = evaluation.residuals([*parts["test"], *own], student)
-    elements = cfg["elements"]
-    scans = evaluation.pair_scans(elements, student, evaluation.scan_distances())
-    both = {"student": student, "teacher": teacher.calculator()}
-    lattices = active.lattices(active.materials(cfg), both)
-    cohesion = active.cohesion(active.materials(cfg), both)
-    runs = active.stability_runs(cfg, fast)
-    report = evaluation.report(rows, scans, lattices, cohesion, runs, elements)
-    Path(out.report).write_text(json.dumps(report, indent=1) + "\n")
-    evaluation.write_table(report, out.table)
-    counts = [json.loads(Path(path).read_text()) for path in snakemake.input.counts]
-    shutil.copyfile(snakemake.input.student, out.model)
-    card.write(out.card, Path(out.model), cfg, teacher, parts, counts, report)
-    figures.plot(report, scans, out.png, out.svg)
+    cfg, given, out = snakemake.params.cfg, snakemake.input, snakemake.output
+    answers = {
+        who: {Path(path).stem: json_files.load(path)["found"] for path in given[who]}
+        for who in ("answers", "teacher")
+    }
+    errors = json_files.load(given.accuracy)
+    measured = digest.digest(cfg, answers["answers"], answers["teacher"], measure.formulas(cfg))
+    judged = bars.every(errors["found"]["errors_by_kind"], measured)
+    rounds = learning.rounds(snakemake.params.folders)
+    shutil.copyfile(given.student, out.model)
+    card.write(out.card, Path(out.model), cfg, errors, measured, judged)
+    report = {"accuracy": errors, "measured": measured, "rounds": rounds}
+    Path(out.report).write_text(json.dumps(report, ensure_ascii=False) + "\n", encoding="utf-8")
+    style.save(figures.accuracy(errors["found"], rounds), out.png, out.svg)
+    style.save(
+        figures.physics(answers["answers"], answers["teacher"], measured), out.physics_png, out.physics_svg
+    )
+    page.write(out.page, Path(out.model).stem, judged, errors["found"], measured, [out.png, out.physics_png])

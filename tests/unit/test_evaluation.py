@@ -1,16 +1,17 @@
+"""Errors on labelled frames, contacts, crystals."""
+
 import json
 
 import numpy as np
 import pytest
-import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.morse import MorsePotential
 from getsei.errors import UserError
-from getsei.figures import potentials as figures
-from getsei.potentials import card, dataset, evaluation
+from getsei.potentials import dataset
+from getsei.potentials.evaluation import accuracy, contacts, solids
 
 
 def labelled(n_trajectories=4, shift_eV=0.0, force_noise=0.0, seed=1):
@@ -37,22 +38,29 @@ def morse():
 
 def test_cohesive_energy_counts_from_isolated_atoms():
     # EMT sets the crystal to zero and the atom to its cohesive energy, 3.5 eV for copper.
-    assert evaluation.cohesive_energy(bulk("Cu", cubic=True), EMT()) == pytest.approx(3.5, abs=0.05)
-    pairs = evaluation.cohesive_energy(bulk("Cu", "fcc", a=1.5, cubic=True).repeat(2), morse())
-    atoms = bulk("Cu", "fcc", a=1.5, cubic=True).repeat(2)
-    atoms.calc = morse()
-    assert pairs == pytest.approx(-atoms.get_potential_energy() / len(atoms))
+    found = solids.measure(bulk("Cu", cubic=True), EMT(), solids.isolated_energies({"Cu"}, EMT()))
+    assert found.cohesive_eV == pytest.approx(3.5, abs=0.05)
+    # EMT copper: a = 3.59 A, B = 134 GPa (Jacobsen, Norskov, Puska, Phys. Rev. B 35 (1987) 7423).
+    assert found.lengths_A == pytest.approx([3.59] * 3, abs=0.02)
+    assert found.bulk_modulus_GPa == pytest.approx(134, rel=0.08)
+    assert found.density_g_per_cm3 == pytest.approx(4 * 63.546 * 1.66054 / 3.59**3, rel=0.02)
+    assert found.converged
+
+
+def test_a_crystal_without_minimum_has_no_bulk_modulus():
+    atoms = bulk("Cu", "fcc", a=1.2, cubic=True)
+    assert solids.bulk_modulus(atoms, LennardJones(sigma=1.0, rc=4.0)) is None
 
 
 def test_residuals_vanish_against_the_teacher_itself():
-    found = evaluation.summary(evaluation.residuals(labelled(), morse()))
+    found = accuracy.summary(accuracy.residuals(labelled(), morse()))
     assert found["force_meV_per_A"]["rmse"] < 1e-6
     assert found["energy_meV_per_atom"]["rmse"] < 1e-6
     assert found["stress_GPa"]["rmse"] < 1e-9
 
 
 def test_known_offsets_are_recovered_with_their_sample_size():
-    found = evaluation.summary(evaluation.residuals(labelled(20, 0.012, 0.1), morse()))
+    found = accuracy.summary(accuracy.residuals(labelled(20, 0.012, 0.1), morse()))
     assert found["energy_meV_per_atom"]["rmse"] == pytest.approx(12.0, abs=1e-6)
     assert found["energy_meV_per_atom"]["n"] == 20
     low, high = found["force_meV_per_A"]["interval95"]
@@ -62,25 +70,28 @@ def test_known_offsets_are_recovered_with_their_sample_size():
 
 
 def test_few_trajectories_carry_no_interval():
-    rows = evaluation.residuals(labelled(2, 0.01, 0.1), morse())
-    assert evaluation.summary(rows)["force_meV_per_A"]["interval95"] is None
+    rows = accuracy.residuals(labelled(2, 0.01, 0.1), morse())
+    assert accuracy.summary(rows)["force_meV_per_A"]["interval95"] is None
 
 
 def test_errors_by_element_count_only_that_element():
-    rows = evaluation.residuals(labelled(4, 0.0, 0.1), morse())
+    rows = accuracy.residuals(labelled(4, 0.0, 0.1), morse())
     numbers = np.array([29] * 16 + [47] * 16)
     doubled = [
-        evaluation.Residuals(
+        accuracy.Residuals(
             r.kind,
+            r.system,
             r.trajectory,
             numbers,
             r.energy,
             np.where(numbers[:, None] == 47, 2, 1) * r.forces,
             r.stress,
+            r.reference_energy,
+            r.reference_forces,
         )
         for r in rows
     ]
-    found = evaluation.by_element(doubled, ["Cu", "Ag", "Au"])
+    found = accuracy.by_element(doubled, ["Cu", "Ag", "Au"])
     assert set(found) == {"Cu", "Ag"}
     assert found["Cu"]["atoms"] == found["Ag"]["atoms"] == 64
     assert found["Ag"]["force_rmse_meV_per_A"] / found["Cu"]["force_rmse_meV_per_A"] == pytest.approx(
@@ -90,12 +101,12 @@ def test_errors_by_element_count_only_that_element():
 
 def test_a_frame_without_label_is_named():
     with pytest.raises(UserError, match="label"):
-        evaluation.residuals([bulk("Cu")], morse())
+        accuracy.residuals([bulk("Cu")], morse())
 
 
 def scan(distances, energies):
-    return evaluation.PairScan(
-        "X-Y", distances, energies, *evaluation.wall_and_well(distances, energies), bond_A=2.2
+    return contacts.PairScan(
+        "X-Y", distances, energies, *contacts.wall_and_well(distances, energies), bond_A=2.2
     )
 
 
@@ -132,72 +143,51 @@ def test_a_pair_bound_too_closely_does_not_hold():
 
 
 def test_pair_scans_cover_every_pair_once():
-    scans = evaluation.pair_scans(["Cu", "Ag", "Au"], LennardJones(sigma=2.3, rc=7), np.linspace(0.9, 6, 40))
+    scans = contacts.pair_scans(["Cu", "Ag", "Au"], LennardJones(sigma=2.3, rc=7), np.linspace(0.9, 6, 40))
     assert [scan.pair for scan in scans] == ["Cu-Cu", "Cu-Ag", "Cu-Au", "Ag-Ag", "Ag-Au", "Au-Au"]
     assert all(scan.holds for scan in scans)
+
+
+def test_attraction_at_short_range_is_found_behind_a_wall():
+    distances = np.linspace(0.5, 5, 91)
+    found = scan(distances, np.interp(distances, [0.5, 1.0, 2.0, 5.0], [-9.0, 9.0, -1.0, 0.0]))
+    assert found.holds
+    assert found.attractive_A == pytest.approx(0.95)
+    assert scan(distances, 1.0 / distances).attractive_A == 0.0
 
 
 def test_relaxation_finds_the_lattice_constant_of_lennard_jones():
     # Nearest neighbours of the fcc crystal lie at 1.09 sigma (lattice sums: Kittel, Solid State Physics).
     atoms = bulk("Cu", "fcc", a=1.57, cubic=True)
-    lengths = evaluation.relaxed_lengths(atoms, LennardJones(sigma=1.0, rc=4.0), 0.01, 60)
-    assert lengths / np.sqrt(2) == pytest.approx(1.09, abs=0.01)
+    rest, done = solids.relaxed(atoms, LennardJones(sigma=1.0, rc=4.0), 0.01, 60)
+    assert rest.cell.lengths() / np.sqrt(2) == pytest.approx(1.09, abs=0.01)
+    assert done
 
 
-def run_lj(max_force, seed=1):
-    atoms = bulk("Cu", "fcc", a=3.6, cubic=True).repeat(2)
-    return evaluation.stability(
-        "crystal",
-        atoms,
-        LennardJones(sigma=2.3, epsilon=0.4, rc=6.0),
-        stages=[(200.0, 20), (100.0, 20)],
-        timestep_fs=2.0,
-        every=10,
-        max_force=max_force,
-        min_contact=0.5,
-        seed=seed,
-    )
+def test_systems_are_read_off_the_names_of_trajectories():
+    frame = labelled(1)[0]
+    frame.info["trajectory"] = "Li_bcc_hot-melt-3"
+    assert accuracy.named_system(["Li_bcc", "Li_bcc_hot"])(frame) == "Li_bcc_hot"
+    assert accuracy.named_system(["K"])(frame) == "Cu"
 
 
-def test_a_stable_run_survives_all_stages_reproducibly():
-    found = run_lj(100.0)
-    assert found.survived
-    assert found.steps == found.steps_asked == 40
-    assert found.time_ps == pytest.approx(0.08)
-    assert 0.7 < found.min_contact_ratio < 1.2
-    assert found == run_lj(100.0)
+def test_frames_without_stress_are_left_out_of_its_error():
+    frames = labelled(4, 0.01, 0.1)
+    for frame in frames[:2]:
+        del frame.info[dataset.STRESS]
+    found = accuracy.summary(accuracy.residuals(frames, morse()))
+    assert found["stress_GPa"]["n"] == 12
+    assert found["stress_GPa"]["rmse"] < 1e-6
+    assert accuracy.summary(accuracy.residuals(frames[:2], morse()))["stress_GPa"] is None
 
 
-def test_a_run_beyond_its_limits_is_stopped_and_says_so():
-    found = run_lj(1e-3)
-    assert not found.survived
-    assert found.steps < found.steps_asked
-
-
-def test_report_table_card_and_figure_agree(tmp_path):
-    frames = labelled(5, 0.01, 0.1)
-    rows = evaluation.residuals(frames, morse())
-    scans = evaluation.pair_scans(["Cu"], LennardJones(sigma=2.3, rc=7), np.linspace(0.9, 6, 40))
-    lattices, cohesion = {"Cu": {"student": [3.6] * 3}}, {"Cu": {"student": 3.5}}
-    report = evaluation.report(rows, scans, lattices, cohesion, [run_lj(100.0)], ["Cu"])
+def test_report_and_table_agree(tmp_path):
+    rows = accuracy.residuals(labelled(5, 0.01, 0.1), morse())
+    report = accuracy.report(rows, ["Cu"])
     assert json.loads(json.dumps(report)) == report
-    evaluation.write_table(report, tmp_path / "errors.csv")
+    assert len(report["parity"]["force_reference_eV_per_A"]) == 5 * 32 * 3
+    assert report["errors_by_system"]["Cu"]["frames"] == report["errors_by_kind"]["all"]["frames"] == 5
+    accuracy.write_table(report, tmp_path / "errors.csv")
     lines = (tmp_path / "errors.csv").read_text().splitlines()
-    assert len(lines) == 1 + 3 * 3 + 1
-    figures.plot(report, scans, tmp_path / "a.png", tmp_path / "a.svg")
-    assert (tmp_path / "a.png").stat().st_size > 5000
-    model = tmp_path / "x.model"
-    model.write_bytes(b"weights")
-
-    class Teacher:
-        name, version = "morse", "1"
-
-    cfg = {"elements": ["Cu"], "architecture": {"cutoff_A": 5.0}, "rounds": 1, "seed": 1, "schedules": []}
-    counts = [{"dropped": {"force above": 2}}, {"dropped": {"force above": 1}}]
-    parts = {"train": frames[:3], "validation": [], "test": frames[3:]}
-    card.write(tmp_path / "x.yaml", model, cfg, Teacher(), parts, counts, report)
-    read = yaml.safe_load((tmp_path / "x.yaml").read_text())
-    assert len(read["sha256"]) == 64
-    assert read["data"]["dropped"] == {"force above": 3}
-    assert read["data"]["parts"]["train"]["b"]["frames"] == 2
-    assert read["errors"]["errors_by_kind"]["all"]["frames"] == 5
+    # Three quantities for all, two kinds and one system; one for the element.
+    assert len(lines) == 1 + 3 * 4 + 1

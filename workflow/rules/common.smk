@@ -10,6 +10,7 @@ from getsei import captions, job, preflight, settings
 from getsei.dynamics import protocol
 from getsei.errors import UserError
 from getsei.potentials import sources
+from getsei.potentials.evaluation import plan
 from getsei.provenance import code_digest
 from getsei.structures import names
 from getsei.trajectory import files
@@ -51,6 +52,8 @@ wildcard_constraints:
     replica="r[0-9]+",
     segment="react|equilibrate|produce[0-9]{3}",
     round="[0-9]+",
+    who="student|teacher",
+    part="[^/]+",
 
 
 def any_of(systems):

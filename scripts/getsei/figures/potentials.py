@@ -1,58 +1,302 @@
-"""Figure of the potential: errors by kind of frame, errors by element, pair scans."""
+"""Figures of a potential: its errors on labelled frames, and what it says of matter."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from getsei.potentials.evaluation import PairScan
+from getsei.figures import style
+from getsei.potentials.evaluation import bars, plan
 
-ENERGY_RANGE_eV = (-6.0, 60.0)
+ENERGY_RANGE_eV = (-6.0, 40.0)
+SHOWN_PAIRS = ("P-S", "Ge-S", "Li-S", "O-Zr", "La-O", "Li-O", "Li-Li")
+"""Pairs whose radial distributions are drawn, where they occur."""
+DASHED = (0, (3, 1.5))
 
 
-def plot(report: Mapping[str, Any], scans: Sequence[PairScan], png: str | Path, svg: str | Path) -> None:
-    """Draw the figure.
+@style.themed
+def accuracy(report: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]] = ()) -> Figure:
+    """Draw errors on labelled frames: parity, energies, and force errors by kind, system and element.
 
     Parameters
     ----------
     report : mapping
-        From `getsei.potentials.evaluation.report`.
-    scans : sequence of PairScan
-    png, svg : path
+        From `getsei.potentials.evaluation.accuracy.report`.
+    rounds : sequence of mapping
+        From `getsei.potentials.evaluation.learning.rounds`; without any the last panel says so.
     """
-    figure = Figure(figsize=(10.5, 3.8), layout="constrained")
-    kinds, elements, pairs = figure.subplots(1, 3, width_ratios=(1.3, 0.8, 1.2))
-    _bars(kinds, {k: v["force_meV_per_A"] for k, v in report["errors_by_kind"].items()}, "rmse", "n")
-    kinds.set_title("Test trajectories, by kind")
-    _bars(elements, report["errors_by_element"], "force_rmse_meV_per_A", "atoms")
-    elements.set_title("By element")
-    for scan in scans:
-        colour = "0.6" if scan.holds else "tab:red"
-        pairs.plot(
-            scan.distances, scan.energies, color=colour, lw=0.8, label=None if scan.holds else scan.pair
+    rows = max(len(report["errors_by_kind"]), len(report["errors_by_system"]), 6)
+    figure = Figure(figsize=(style.TWO_COLUMNS_IN, 2.4 + 0.2 * rows))
+    ((forces, energies, learning), (kinds, systems, elements)) = figure.subplots(2, 3)
+    parity, by_kind = report["parity"], report["errors_by_kind"]
+    reference = np.array(parity["force_reference_eV_per_A"])
+    predicted = np.array(parity["force_predicted_eV_per_A"])
+    symbols = np.array(parity["force_element"])
+    for element in sorted(set(parity["force_element"])):
+        own = symbols == element
+        forces.plot(
+            reference[own],
+            predicted[own],
+            ".",
+            ms=2,
+            color=style.element_colour(element),
+            label=element,
+            rasterized=True,
         )
-    pairs.set(ylim=ENERGY_RANGE_eV, xlim=(0.5, 4.0), xlabel="Distance (Å)", ylabel="Energy (eV)")
-    held = sum(scan.holds for scan in scans)
-    pairs.set_title(f"Pair repulsion holds for {held} of {len(scans)}")
-    if held < len(scans):
-        pairs.legend(frameon=False, fontsize=7)
-    with mpl.rc_context({"svg.hashsalt": "getsei", "svg.fonttype": "none"}):
-        figure.savefig(png, dpi=150)
-        figure.savefig(svg, metadata={"Date": None})
+    limits = [min(reference.min(), predicted.min()), max(reference.max(), predicted.max())]
+    forces.plot(limits, limits, color=style.INK, lw=0.6)
+    forces.set(xlabel="reference force (eV/Å)", ylabel="predicted force (eV/Å)")
+    forces.legend(markerscale=3, handletextpad=0.1, borderpad=0)
+    style.panel(forces, "a", f"{len(reference)} force components")
+    _energies(energies, parity)
+    style.panel(energies, "b", f"energy, {by_kind['all']['energy_meV_per_atom']['rmse']:.3g} meV/atom")
+    _learning(learning, rounds)
+    style.panel(learning, "c", "validation force error")
+    for axes, letter, name, entries in (
+        (kinds, "d", "kind of frame", {k: v["force_meV_per_A"] for k, v in by_kind.items()}),
+        (
+            systems,
+            "e",
+            "system",
+            {k: v["force_meV_per_A"] for k, v in report["errors_by_system"].items() if k != "all"},
+        ),
+        (
+            elements,
+            "f",
+            "element",
+            {k: {"rmse": v["force_rmse_meV_per_A"], **v} for k, v in report["errors_by_element"].items()},
+        ),
+    ):
+        _bars(axes, entries)
+        style.panel(axes, letter, f"by {name}")
+    style.despine(figure)
+    return figure
 
 
-def _bars(axes: Axes, entries: Mapping[str, Mapping[str, Any]], value: str, size: str) -> None:
-    names = list(entries)
-    height = np.array([entries[name][value] for name in names])
-    bounds = [entries[name]["interval95"] or [np.nan, np.nan] for name in names]
-    error = np.clip(np.abs(np.array(bounds).T - height), 0, None)
-    place = np.arange(len(names))
-    axes.barh(place, height, color="0.75")
-    axes.errorbar(height, place, xerr=error, fmt="none", ecolor="k", lw=0.8, capsize=2)
-    axes.set_yticks(place, [f"{name} ({entries[name][size]})" for name in names], fontsize=7)
+def _energies(axes: Axes, parity: Mapping[str, Any]) -> None:
+    kinds = sorted(set(parity["energy_kind"]))
+    error = 1000.0 * np.array(parity["energy_error_eV_per_atom"])
+    place = np.array([kinds.index(kind) for kind in parity["energy_kind"]])
+    noise = np.random.default_rng(1).uniform(-0.25, 0.25, len(place))
+    axes.axvline(0.0, color=style.LIGHT, lw=0.8)
+    axes.plot(error, place + noise, ".", ms=3, color=style.PALETTE[0])
+    axes.set_xscale("symlog", linthresh=5.0)
+    axes.set_yticks(range(len(kinds)), [style.wrapped(kind, 24, 1) for kind in kinds])
     axes.invert_yaxis()
-    axes.set_xlabel("Force error, RMSE (meV/Å)")
+    axes.set_xlabel("predicted - reference (meV/atom)")
+
+
+def _learning(axes: Axes, rounds: Sequence[Mapping[str, Any]]) -> None:
+    start, drawn = 0, 0
+    for entry in rounds:
+        epochs = entry["epochs"]
+        if not epochs:
+            continue
+        x = start + np.arange(1, len(epochs) + 1)
+        axes.plot(
+            x,
+            [row["force_meV_per_A"] for row in epochs],
+            color=style.state_colour(drawn),
+            marker=".",
+            ms=3,
+            label=f"round {entry['round']}",
+        )
+        start, drawn = start + len(epochs), drawn + 1
+    if not drawn:
+        style.message(axes, "The errors of the epochs were not kept.")
+        return
+    axes.set(xlabel="epoch", ylabel="RMSE (meV/Å)", ylim=(0, None))
+    axes.legend()
+
+
+def _bars(axes: Axes, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    names = list(entries)
+    height = np.array([entries[name]["rmse"] for name in names])
+    bounds = np.array([entries[name]["interval95"] or [np.nan, np.nan] for name in names], dtype=float)
+    place = np.arange(len(names))
+    axes.barh(place, height, color=style.LIGHT)
+    axes.errorbar(
+        height,
+        place,
+        xerr=style.bars(height, bounds[:, 0], bounds[:, 1]),
+        fmt="none",
+        ecolor=style.INK,
+        lw=0.8,
+        capsize=2,
+    )
+    axes.axvline(bars.WORST_FORCE, color=style.GREY, lw=0.7, ls=DASHED)
+    axes.set_yticks(place, [style.wrapped(name, 24, 1) for name in names])
+    axes.invert_yaxis()
+    axes.set_xlabel("force RMSE (meV/Å)")
+
+
+@style.themed
+def physics(student: Mapping[str, Any], teacher: Mapping[str, Any], measured: Mapping[str, Any]) -> Figure:
+    """Draw what student and teacher say of contacts, crystals, reactions, structure, reactivity, diffusion.
+
+    Parameters
+    ----------
+    student, teacher : mapping
+        Answers by part of the plan.
+    measured : mapping
+        From `getsei.potentials.evaluation.digest.digest`.
+    """
+    reactive = [part for part in student if plan.question(part)[0] == plan.REACTIVITY]
+    distances = [part for part in student if plan.question(part)[0] == plan.STRUCTURE]
+    columns = max(3, len(reactive), len(distances))
+    figure = Figure(figsize=(style.TWO_COLUMNS_IN, 8.2))
+    grid = figure.add_gridspec(4, 12)
+    top = [figure.add_subplot(grid[0, 4 * k : 4 * k + 4]) for k in range(3)]
+    middle = [figure.add_subplot(grid[1, 4 * k : 4 * k + 4]) for k in range(3)]
+    edges = np.linspace(0, 12, columns + 1).round().astype(int)
+    lower = [[figure.add_subplot(grid[row, a:b]) for a, b in pairwise(edges)] for row in (2, 3)]
+    for axes, letter, who, answers in ((top[0], "a", "student", student), (top[1], "b", "teacher", teacher)):
+        _scans(axes, answers.get(plan.CONTACTS))
+        style.panel(axes, letter, f"pairs, {who}")
+    _lattices(top[2], measured["solids"])
+    style.panel(top[2], "c", "cell lengths")
+    _moduli(middle[0], measured["solids"])
+    style.panel(middle[0], "d", "bulk moduli")
+    _reactions(middle[1], measured["reactions"])
+    style.panel(middle[1], "e", "reactions with the metal")
+    _diffusion(middle[2], student)
+    style.panel(middle[2], "f", "diffusion in the bulk")
+    for axes, part, letter in zip(lower[0], reactive, "ghijklmn", strict=False):
+        _broken(axes, student[part], teacher.get(part))
+        style.panel(axes, letter, style.wrapped(plan.question(part)[1], 20, 2))
+    for axes, part, letter in zip(lower[1], distances, "opqrstuv", strict=False):
+        _distances(axes, student[part], teacher.get(part))
+        style.panel(axes, letter, style.wrapped(plan.question(part)[1], 20, 2))
+    for axes in (*lower[0][len(reactive) :], *lower[1][len(distances) :]):
+        axes.set_axis_off()
+    figure.legend(
+        [Line2D([], [], color=style.INK), Line2D([], [], color=style.INK, ls=DASHED)],
+        ["student", "teacher"],
+        loc="outside lower center",
+        ncols=2,
+    )
+    style.despine(figure)
+    return figure
+
+
+def _scans(axes: Axes, scans: Mapping[str, Mapping[str, Any]] | None) -> None:
+    if not scans:
+        style.message(axes, "Not measured.")
+        return
+    wrong = [pair for pair, scan in scans.items() if scan["attractive_below_close_A"] > 0]
+    for pair, scan in scans.items():
+        bad = pair in wrong
+        colour = style.PALETTE[5] if bad else style.GREY
+        axes.plot(scan["distances_A"], scan["energies_eV"], color=colour, lw=0.8 if bad else 0.5)
+    axes.axvline(1.5, color=style.GREY, lw=0.7, ls=DASHED)
+    axes.set(ylim=ENERGY_RANGE_eV, xlim=(0.5, 4.0), xlabel="distance (Å)", ylabel="energy (eV)")
+    axes.text(
+        0.97,
+        0.95,
+        f"{len(wrong)} of {len(scans)} attract\nbelow 1.5 Å",
+        transform=axes.transAxes,
+        ha="right",
+        va="top",
+        color=style.PALETTE[5] if wrong else style.INK,
+    )
+
+
+def _lattices(axes: Axes, solids: Mapping[str, Any]) -> None:
+    known = {name: both for name, both in solids.items() if both["teacher"]}
+    if not known:
+        style.message(axes, "Not measured.")
+        return
+    for row, both in enumerate(known.values()):
+        ratio = np.array(both["student"]["lengths_A"]) / np.array(both["teacher"]["lengths_A"])
+        axes.plot(100 * (ratio - 1), [row] * 3, "o", ms=2.5, color=style.PALETTE[0])
+    axes.axvspan(-100 * bars.LATTICE, 100 * bars.LATTICE, color=style.LIGHT, alpha=0.5, lw=0)
+    axes.set_yticks(range(len(known)), [style.wrapped(name, 26, 1) for name in known], fontsize=5.5)
+    axes.invert_yaxis()
+    axes.set_xlabel("student / teacher - 1 (%)")
+
+
+def _moduli(axes: Axes, solids: Mapping[str, Any]) -> None:
+    pairs = {
+        name: (both["teacher"]["bulk_modulus_GPa"], both["student"]["bulk_modulus_GPa"])
+        for name, both in solids.items()
+        if both["teacher"]
+    }
+    pairs = {name: both for name, both in pairs.items() if None not in both}
+    _diagonal(axes, pairs, "GPa")
+
+
+def _reactions(axes: Axes, reactions: Sequence[Mapping[str, Any]]) -> None:
+    known = [entry for entry in reactions if entry["teacher_eV"] is not None]
+    pairs = {
+        f"{number} {entry['electrolyte']}": (entry["teacher_eV"], entry["student_eV"])
+        for number, entry in enumerate(known, 1)
+    }
+    _diagonal(axes, pairs, "eV")
+    if known:
+        ends = np.array(axes.get_xlim())
+        axes.fill_between(
+            ends, ends * (1 - bars.REACTION), ends * (1 + bars.REACTION), color=style.LIGHT, alpha=0.5, lw=0
+        )
+        axes.set_xlim(ends)
+
+
+def _diagonal(axes: Axes, pairs: Mapping[str, tuple[float, float]], unit: str) -> None:
+    if not pairs:
+        style.message(axes, "Not measured.")
+        return
+    for number, (name, (theirs, mine)) in enumerate(pairs.items()):
+        axes.plot(
+            theirs,
+            mine,
+            style.marker(number),
+            ms=3.5,
+            color=style.state_colour(number % 8),
+            label=style.wrapped(name, 24, 1),
+        )
+    ends = np.array([*pairs.values()]).ravel()
+    span = [ends.min(), ends.max()]
+    axes.plot(span, span, color=style.INK, lw=0.6)
+    axes.set(xlabel=f"teacher ({unit})", ylabel=f"student ({unit})")
+    axes.legend(fontsize=4.5, handletextpad=0.1, labelspacing=0.2, borderpad=0)
+
+
+def _diffusion(axes: Axes, student: Mapping[str, Any]) -> None:
+    found = [answer for part, answer in student.items() if plan.question(part)[0] == plan.DIFFUSION]
+    if not found:
+        style.message(axes, "Not measured.")
+        return
+    for number, case in enumerate(found):
+        colour, times = style.state_colour(number), np.array(case["lags_ps"])
+        share = f"{100 * case['exchanged_share']:g} % exchanged"
+        axes.loglog(times, case["msd_A2"], color=colour, label=share)
+        axes.loglog(times, 6e4 * case["dft_cm2_per_s"] * times, color=colour, ls=":", lw=0.9)
+    axes.plot([], [], color=style.INK, ls=":", lw=0.9, label="6 D t, DFT")
+    axes.set(xlabel="time (ps)", ylabel="MSD of Li (Å²)")
+    axes.legend()
+
+
+def _broken(axes: Axes, mine: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:
+    for number, pair in enumerate(mine["broken"]):
+        colour = style.state_colour(number)
+        for answers, line in ((mine, "-"), (theirs, DASHED)):
+            for series in answers["broken"][pair] if answers else ():
+                axes.plot(answers["times_ps"], series, color=colour, ls=line, lw=0.8)
+        axes.plot([], [], color=colour, label=f"{pair} ({mine['bonds'][pair]})")
+    axes.set(xlabel="time (ps)", ylabel="broken bonds (share)", ylim=(-0.03, 1.03))
+    axes.legend()
+
+
+def _distances(axes: Axes, mine: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:
+    shown = [pair for pair in SHOWN_PAIRS if pair in mine["g"]][:3] or list(mine["g"])[:3]
+    for number, pair in enumerate(shown):
+        colour = style.state_colour(number)
+        for answers, line in ((mine, "-"), (theirs, DASHED)):
+            if answers and pair in answers["g"]:
+                axes.plot(answers["r_A"], answers["g"][pair], color=colour, ls=line, lw=0.8)
+        axes.plot([], [], color=colour, label=pair)
+    axes.set(xlabel="distance (Å)", ylabel="g(r)", xlim=(1.5, 6.0))
+    axes.legend()

@@ -17,7 +17,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
-from getsei.potentials import dataset, defects, descriptors, dilute, evaluation, sampling, selection
+from getsei.potentials import dataset, defects, descriptors, dilute, sampling, selection
 from getsei.potentials.ase_calculator import MACEPotential
 from getsei.potentials.teachers import Teacher
 from getsei.structures import crystals, interfaces
@@ -258,37 +258,6 @@ def later_round(
     yield from dataset.contacts_in(kept, CONTACT_EVERY, cfg["seed"] + number)
 
 
-def lattices(
-    chosen: dataset.Materials, calculators: Mapping[str, Calculator]
-) -> dict[str, dict[str, list[float]]]:
-    """Return relaxed cell lengths in Å of every electrolyte, of the metal and of every product.
-
-    Parameters
-    ----------
-    chosen : Materials
-    calculators : mapping
-        Who relaxes: name to calculator.
-    """
-    return {
-        name: {
-            who: evaluation.relaxed_lengths(dataset.cell_of(name, 0), calculator).tolist()
-            for who, calculator in calculators.items()
-        }
-        for name in (*chosen.electrolytes, chosen.metal, *chosen.products)
-    }
-
-
-def cohesion(chosen: dataset.Materials, calculators: Mapping[str, Calculator]) -> dict[str, dict[str, float]]:
-    """Return the cohesive energies in eV per atom of every crystal as published, by calculator."""
-    return {
-        name: {
-            who: evaluation.cohesive_energy(dataset.cell_of(name, 0), calculator)
-            for who, calculator in calculators.items()
-        }
-        for name in (*chosen.electrolytes, chosen.metal, *chosen.products)
-    }
-
-
 def own_frames(cfg: Mapping[str, Any], student: Calculator) -> Iterator[Atoms]:
     """Yield frames of the final student's own dynamics at the interfaces, which no training saw."""
     chosen = materials(cfg)
@@ -296,23 +265,3 @@ def own_frames(cfg: Mapping[str, Any], student: Calculator) -> Iterator[Atoms]:
         yield from sampling.follow(
             atoms, student, OWN_DYNAMICS, "on-policy interface", f"{name}-own", cfg["seed"] + OWN_SEED
         )
-
-
-def stability_runs(cfg: Mapping[str, Any], student: Calculator) -> list[evaluation.Stability]:
-    """Return how the student fares in the dynamics of an interface of every electrolyte with the metal."""
-    chosen, check = materials(cfg), cfg["stability"]
-    starts = crystalline_starts(chosen, cfg["seed"])
-    return [
-        evaluation.stability(
-            name,
-            atoms,
-            student,
-            stages=[(stage["temperature_K"], stage["steps"]) for stage in check["stages"]],
-            timestep_fs=check["timestep_fs"],
-            every=check["every"],
-            max_force=check["max_force_eV_per_A"],
-            min_contact=sampling.SHORTEST_RATIO_MD,
-            seed=cfg["seed"],
-        )
-        for name, atoms in starts
-    ]

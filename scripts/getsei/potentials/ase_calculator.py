@@ -11,6 +11,7 @@
     FIRE(atoms).run(fmax=0.05)
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,17 +25,13 @@ VOIGT = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
 """Rows and columns of the stress in the order of ASE: xx, yy, zz, yz, xz, xy."""
 
 
-class MACEPotential(Calculator):
-    """A model file as an ASE calculator; binds itself anew whenever the list of species changes.
+class BoundPotential(Calculator):
+    """Anything that `load` binds to a list of species, bound anew whenever that list changes.
 
     Parameters
     ----------
-    model : path
-        MACE model: ``.safetensors``, or a file pickled by mace-torch.
-    engine : {"auto", "native", "torch"}
-    dtype : {"float32", "float64"}
-    **options
-        Further options of `getsei.potentials.models.load`: device, threads, sha256, trust.
+    load : callable
+        From symbols of the atoms to an evaluator.
 
     Raises
     ------
@@ -45,11 +42,9 @@ class MACEPotential(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(
-        self, model: str | Path, engine: models.Engine = "auto", dtype: str = "float32", **options: Any
-    ):
+    def __init__(self, load: Callable[[list[str]], models.Evaluator]):
         super().__init__()
-        self._model, self._options = Path(model), {"engine": engine, "dtype": dtype, **options}
+        self._load = load
         self._species: list[str] = []
         self._evaluator: models.Evaluator | None = None
 
@@ -68,7 +63,7 @@ class MACEPotential(Calculator):
             )
         species = self.atoms.get_chemical_symbols()
         if species != self._species or self._evaluator is None:
-            self._evaluator = models.load(self._model, species, **self._options)
+            self._evaluator = self._load(species)
             self._species = species
         found: models.Evaluation = self._evaluator(self.atoms.positions, self.atoms.cell[:])
         self.results = {
@@ -77,3 +72,24 @@ class MACEPotential(Calculator):
             "forces": found.forces,
             "stress": -found.virial[VOIGT] / self.atoms.get_volume(),
         }
+
+
+class MACEPotential(BoundPotential):
+    """A MACE model file as an ASE calculator.
+
+    Parameters
+    ----------
+    model : path
+        ``.safetensors``, or a file pickled by mace-torch.
+    engine : {"auto", "native", "torch"}
+    dtype : {"float32", "float64"}
+    **options
+        Further options of `getsei.potentials.models.load`: device, threads, sha256, trust.
+    """
+
+    def __init__(
+        self, model: str | Path, engine: models.Engine = "auto", dtype: str = "float32", **options: Any
+    ):
+        super().__init__(
+            lambda species: models.load(Path(model), species, engine=engine, dtype=dtype, **options)
+        )

@@ -93,7 +93,7 @@ class Chgnet:
         """Return an ASE calculator with the same energy surface."""
         from chgnet.model.dynamics import CHGNetCalculator
 
-        return CHGNetCalculator(self._model, use_device="cpu")
+        return CHGNetCalculator(self._model, use_device="cpu", on_isolated_atoms="ignore")
 
 
 class CalculatorTeacher:

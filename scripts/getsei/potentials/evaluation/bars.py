@@ -1,0 +1,215 @@
+"""What a potential must reach to be trusted, and whether it does."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OWN = "on-policy interface"
+"""Kind of the frames of the student's own dynamics."""
+FORCE, WORST_FORCE, OWN_FORCE = 80.0, 110.0, 90.0
+"""Root mean square force errors in meV/Å: overall, in every kind of frame, on frames of its own dynamics."""
+ENERGY, STRESS = 5.0, 0.4
+"""meV/atom and GPa."""
+LATTICE, REACTION = 0.01, 0.10
+"""Relative differences from the teacher."""
+DRIFT = 1.0
+"""meV/atom in the time of the settings, 10 ps by default."""
+FACTOR = 2.0
+"""Between a diffusion coefficient and its published value."""
+SPEED, SIZE = 20.0, 2.0
+"""µs per atom and step on one thread with the native kernel, and MB."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: what it asks for, what was measured, whether it is met.
+
+    Attributes
+    ----------
+    name, limit, measured : str
+    met : bool or None
+        None where it could not be measured, which is no pass.
+    """
+
+    name: str
+    limit: str
+    measured: str
+    met: bool | None
+
+    @property
+    def verdict(self) -> str:
+        """Return pass, MISS or not measured."""
+        return {True: "pass", False: "MISS", None: "not measured"}[self.met]
+
+
+def _missing(name: str, limit: str, why: str = "not measured") -> Bar:
+    return Bar(name, limit, why, None)
+
+
+def _error(entry: Mapping[str, Any], unit: str) -> str:
+    low, high = entry["interval95"] or (None, None)
+    interval = f" [{low:.3g}, {high:.3g}]" if low is not None else ""
+    return f"{entry['rmse']:.3g}{interval} {unit} (n = {entry['n']})"
+
+
+def of_accuracy(errors: Mapping[str, Any] | None) -> Iterator[Bar]:
+    """Yield the bars of the held-out trajectories.
+
+    Parameters
+    ----------
+    errors : mapping or None
+        ``errors_by_kind`` of a card or a report.
+    """
+    names = (
+        ("force error, all held-out frames", f"<= {FORCE:g} meV/Å"),
+        ("force error, worst kind of frame", f"<= {WORST_FORCE:g} meV/Å"),
+        ("force error, its own dynamics", f"<= {OWN_FORCE:g} meV/Å"),
+        ("energy error, all held-out frames", f"<= {ENERGY:g} meV/atom"),
+        ("stress error, all held-out frames", f"<= {STRESS:g} GPa"),
+    )
+    if not errors:
+        yield from (_missing(*name, "no card with errors for these weights") for name in names)
+        return
+    force = {kind: entry["force_meV_per_A"] for kind, entry in errors.items()}
+    worst = max((kind for kind in force if kind != "all"), key=lambda kind: force[kind]["rmse"])
+    over = sorted(kind for kind in force if kind != "all" and force[kind]["rmse"] > WORST_FORCE)
+    everything = force["all"]
+    yield Bar(*names[0], _error(everything, "meV/Å"), everything["rmse"] <= FORCE)
+    yield Bar(
+        *names[1],
+        f"{_error(force[worst], 'meV/Å')} {worst}; {len(over)} of {len(force) - 1} kinds above",
+        not over,
+    )
+    if OWN in force:
+        yield Bar(*names[2], _error(force[OWN], "meV/Å"), force[OWN]["rmse"] <= OWN_FORCE)
+    else:
+        yield _missing(*names[2])
+    energy, stress = errors["all"]["energy_meV_per_atom"], errors["all"]["stress_GPa"]
+    yield Bar(*names[3], _error(energy, "meV/atom"), energy["rmse"] <= ENERGY)
+    if stress is None:
+        yield _missing(*names[4])
+    else:
+        yield Bar(*names[4], _error(stress, "GPa"), stress["rmse"] <= STRESS)
+
+
+def of_solids(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield the bars of lattice constants and reaction energies, of the digest `found`."""
+    limit = f"<= {100 * LATTICE:g} % of the teacher"
+    errors = {name: both["lattice_error"] for name, both in found["solids"].items() if both["teacher"]}
+    if errors:
+        worst = max(errors, key=lambda name: errors[name])
+        yield Bar(
+            "lattice constants, worst crystal",
+            limit,
+            f"{100 * errors[worst]:.2f} % {worst} ({len(errors)} crystals)",
+            errors[worst] <= LATTICE,
+        )
+    else:
+        yield _missing("lattice constants, worst crystal", limit)
+    limit = f"<= {100 * REACTION:g} % of the teacher"
+    known = [reaction for reaction in found["reactions"] if reaction["relative_error"] is not None]
+    if not known:
+        yield _missing("reaction energies", limit)
+    for reaction in known:
+        yield Bar(
+            f"reaction energy {reaction['electrolyte']}: {reaction['equation']}",
+            limit,
+            f"{100 * reaction['relative_error']:.1f} % ({reaction['student_eV']:.2f}, "
+            f"teacher {reaction['teacher_eV']:.2f} eV)",
+            reaction["relative_error"] <= REACTION,
+        )
+
+
+def of_contacts(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield the bar of the repulsion at short distances."""
+    name, limit = "pairs that attract anywhere from 0.5 to 1.5 Å", "none"
+    scans = found["pair_scans"]
+    if not scans:
+        yield _missing(name, limit)
+        return
+    wrong = {pair: scan["attracts_below_1.5_A_at"] for pair, scan in scans.items()}
+    wrong = {pair: distance for pair, distance in wrong.items() if distance > 0}
+    told = ", ".join(f"{pair} {distance:.2f} Å" for pair, distance in wrong.items())
+    yield Bar(name, limit, f"{len(wrong)} of {len(scans)}{': ' + told if told else ''}", not wrong)
+
+
+def of_dynamics(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield the bars of stability without guards and of energy conservation."""
+    if not found["stability"]:
+        yield _missing("stability of the interfaces", "as long as the settings say")
+    for run in found["stability"]:
+        yield Bar(
+            f"stable without guards, {run['system']}, {run['temperature_K']:g} K",
+            f">= {run['asked_ps']:g} ps",
+            f"{run['time_ps']:g} ps ({run['atoms']} atoms, shortest contact {run['min_contact_ratio']:.2f}"
+            f"{', ' + run['ended_by'] if run['ended_by'] else ''})",
+            bool(run["survived"]),
+        )
+    if not found["energy_conservation"]:
+        yield _missing("drift of the energy", f"< {DRIFT:g} meV/atom")
+    for system, entry in found["energy_conservation"].items():
+        yield Bar(
+            f"drift of the energy in {entry['ps']:g} ps, {system}",
+            f"< {DRIFT:g} meV/atom",
+            f"{entry['drift_meV_per_atom']:+.3f} meV/atom ({entry['atoms']} atoms, "
+            f"{entry['timestep_fs']:g} fs, {entry['last_temperature_K']:.0f} K)",
+            abs(entry["drift_meV_per_atom"]) < DRIFT,
+        )
+
+
+def of_diffusion(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield the bars of lithium diffusion beside published values."""
+    if not found["diffusion"]:
+        yield _missing("diffusion in the bulk", f"within a factor {FACTOR:g} of DFT")
+    for case in found["diffusion"]:
+        name = f"diffusion, {100 * case['exchanged_share']:g} % anions exchanged"
+        limit = f"within a factor {FACTOR:g} of {case['dft_cm2_per_s']:.2g} cm²/s"
+        value = case["diffusion"]["value"]
+        if value is None:
+            yield Bar(name, limit, case["diffusion"]["note"], None)
+            continue
+        ratio = value / case["dft_cm2_per_s"]
+        yield Bar(
+            name,
+            limit,
+            f"{value:.2g} [{case['diffusion']['low']:.2g}, {case['diffusion']['high']:.2g}] cm²/s, "
+            f"factor {ratio:.2g} ({case['ions']} ions, {case['ps']:g} ps)",
+            1 / FACTOR <= ratio <= FACTOR,
+        )
+
+
+def of_speed(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield the bars of speed and size."""
+    speed = found["speed"]
+    name, limit = "time per atom and step, native kernel, one thread", f"<= {SPEED:g} µs"
+    native = speed and speed["us_per_atom"].get("native")
+    if native:
+        others = ", ".join(f"{who} {us:.0f}" for who, us in speed["us_per_atom"].items() if who != "native")
+        yield Bar(name, limit, f"{native:.3g} µs ({speed['atoms']} atoms; {others} µs)", native <= SPEED)
+    else:
+        yield _missing(name, limit)
+    if speed and speed["file_bytes"]:
+        size = speed["file_bytes"] / 1e6
+        yield Bar("size of the file", f"<= {SIZE:g} MB", f"{size:.2f} MB", size <= SIZE)
+    else:
+        yield _missing("size of the file", f"<= {SIZE:g} MB")
+
+
+def every(errors: Mapping[str, Any] | None, found: Mapping[str, Any]) -> list[Bar]:
+    """Return all bars.
+
+    Parameters
+    ----------
+    errors : mapping or None
+        ``errors_by_kind``.
+    found : mapping
+        From `digest.digest`.
+    """
+    return [
+        *of_accuracy(errors),
+        *of_solids(found),
+        *of_contacts(found),
+        *of_dynamics(found),
+        *of_diffusion(found),
+        *of_speed(found),
+    ]
