@@ -1,9 +1,11 @@
 # The environment of requirements.lock in a container. Build: docker build -t getsei .
 # Run in a folder of your own:  docker run --rm -v "$PWD/results:/getsei/results" getsei snakemake
-# Apptainer, from the same recipe:  docker save getsei | apptainer build getsei.sif docker-archive:/dev/stdin
+# On a cluster without Docker: apptainer.def
 FROM python:3.11.13-slim-bookworm
 
 # The compiled evaluator of the potential needs g++; git lets the provenance name the version.
+# Their versions are those of the release: Debian keeps no older ones that could be pinned.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ git make \
     && rm -rf /var/lib/apt/lists/*
@@ -15,9 +17,9 @@ RUN python -m pip install --no-cache-dir --upgrade pip==26.3 \
     && python -m pip install --no-cache-dir --no-deps "$(grep '^torch==' requirements.lock)" \
     && python -m pip install --no-cache-dir -r requirements.lock
 
-COPY . .
-# Nothing runs as root.
-RUN useradd --create-home getsei && chown getsei /getsei
-USER getsei
+# Nothing runs as root. The tables of a potential are kept beside it, so the files belong to the user.
+RUN useradd --uid 1000 --create-home getsei && chown getsei /getsei
+COPY --chown=getsei . .
+USER 1000
 ENV OMP_NUM_THREADS=1
 CMD ["snakemake"]

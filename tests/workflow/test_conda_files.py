@@ -1,6 +1,8 @@
 """Environments for conda and containers: readable by conda's own parser, and made from the lock."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,15 +47,37 @@ def test_conda_dry_run_works_with_a_stub(workflow, tmp_path):
     assert re.search(r"(?m)^run_md\s+\d+", said), "the dry run lists the jobs"
 
 
-def test_container_is_made_from_the_lock():
-    recipe = (ROOT / "Dockerfile").read_text()
-    assert recipe.count("FROM ") == 1
-    python = re.search(r"FROM python:(3\.11\.\d+)-", recipe).group(1)
+def steps(text):
+    """Return the commands that install, without what differs between make, Docker and Apptainer."""
+    text = re.sub(r"\\\n\s*", " ", text).replace("&&", "\n").replace("$$", "$")
+    text = text.replace("$(BIN)/python", "python").replace("$(VENV)/bin/python", "python")
+    lines = [line.strip().removeprefix("RUN ").strip() for line in text.splitlines()]
+    quiet = r" --(no-cache-dir|quiet|disable-pip-version-check)|[\"']"
+    return [re.sub(quiet, "", line) for line in lines if line.startswith(("python -m pip", "apt-get"))]
+
+
+def installs(text):
+    return [line for line in steps(text) if "pip install" in line]
+
+
+def test_containers_are_made_from_the_lock_as_the_makefile_makes_its_environment():
+    docker, apptainer = ((ROOT / name).read_text() for name in ("Dockerfile", "apptainer.def"))
+    made = (ROOT / "Makefile").read_text().split("$(STAMP): requirements.lock")[1].split("\n\n")[0]
+    assert len(installs(made)) == 3
+    assert installs(docker) == installs(made)
+    assert steps(apptainer) == steps(docker)
+    python = re.search(r"FROM python:(3\.11\.\d+)-", docker).group(1)
     assert f"python ={python}" in (ROOT / "envs/run_md.yaml").read_text()
-    assert "-r requirements.lock" in recipe
-    assert re.search(r"pip==(\S+)", recipe).group(1) == re.search(
-        r"pip==(\S+)", (ROOT / "Makefile").read_text()
-    ).group(1)
-    assert recipe.rstrip().splitlines()[-1] == 'CMD ["snakemake"]'
-    assert recipe.index("USER getsei") < recipe.index("CMD")
+    base = re.search(r"FROM (\S+)", docker).group(1)
+    assert f"From: {base}\n" in apptainer
+    assert docker.count("FROM ") == 1
+    assert docker.index("USER 1000") < docker.index("CMD")
     assert "results" in (ROOT / ".dockerignore").read_text().split()
+
+
+def test_dockerfile_has_no_fault_that_hadolint_knows():
+    program = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [program, "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
