@@ -5,6 +5,7 @@
 # make check-kinetics  the kinetics against known truths, coverage of intervals, degenerate inputs, speed
 # make verify  recheck the checksums of finished results
 # make check-survival  what the workflow survives: kills, bad input, fuzz, a second run to the byte, SLURM
+#                      (45 min; in parts: ARGUMENTS="--only kills --folder /scratch/survival", which also goes on again)
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
 # make bench-md  speed and accuracy of the compiled potential, bar by bar (ARGUMENTS=--long for 100 ps of energy)
 # make bench-sizes DATA='*/labelled.extxyz'  what wider potentials and longer cutoffs buy, and cost
@@ -67,7 +68,7 @@ test-slurm: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=scripts python benchmarks/check_slurm.py
 
 check-survival: setup
-	OMP_NUM_THREADS=1 python benchmarks/check_survival.py
+	OMP_NUM_THREADS=1 python benchmarks/check_survival.py $(ARGUMENTS)
 
 verify: setup
 	PYTHONPATH=scripts python -m getsei.crate $$(ls results/*/ro-crate-metadata.json)

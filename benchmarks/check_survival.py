@@ -1,11 +1,16 @@
 """`make check-survival`: what the workflow survives, measured. Prints a table, exits 1 where a bar is missed.
 
 python benchmarks/check_survival.py [--kills 20] [--fuzz 10000] [--only kills inputs fuzz reproduce slurm]
+
+On two quiet cores: the undisturbed run that kills and reproduce begin with 2 to 3 min, reproduce another such
+run, twenty kills 15 to 20 min, inputs and fuzz 5 min, slurm 10 min. With `--folder` the runs and what was
+counted stay there, and the same command goes on where it was stopped.
 """
 
 import argparse
 import contextlib
 import hashlib
+import json
 import random
 import shutil
 import subprocess
@@ -14,6 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
@@ -29,6 +35,8 @@ import sandbox
 from getsei.errors import UserError
 
 CORES = ("--cores", "2")
+MOMENT = (0.02, 0.35)
+"""A kill comes so long after the start or the last kill, in durations of the undisturbed run."""
 WITHOUT_TIME = {".log", ".tsv", ".png", ".svg"}
 """Files that tell how long something took, and pictures; all others must be the same to the byte."""
 Row = tuple[str, str, str, bool]
@@ -60,15 +68,45 @@ def wrong_frames(results: Path) -> int:
     return wrong
 
 
-def undisturbed(folder: Path) -> tuple[sandbox.Workflow, float]:
-    """Run the small workflow without disturbance; return it and its wall time in s."""
-    workflow = sandbox.copy(folder)
-    workflow.configure(sandbox.TINY)
+def tell(text: str) -> None:
+    """Say how far the test is."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def small_run(folder: Path) -> sandbox.Workflow:
+    """Run the small workflow in a folder without disturbance, or what is left of it; return it."""
+    if not (folder / "Snakefile").is_file():
+        sandbox.copy(folder).configure(sandbox.TINY)
+    workflow = sandbox.Workflow(folder)
+    tell(f"undisturbed run in {folder}")
     began = time.monotonic()
     done = workflow.run(*CORES, timeout=3600)
     if done.returncode != 0:
         raise SystemExit(f"the undisturbed run failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-    return workflow, time.monotonic() - began
+    took = folder / "seconds.txt"
+    if not took.is_file():
+        took.write_text(f"{time.monotonic() - began:.0f}\n", encoding="utf-8")
+    tell(f"undisturbed run finished, {took.read_text().strip()} s")
+    return workflow
+
+
+@dataclass
+class Tally:
+    """What the killed runs came to; kept in a file, so that counting goes on another time."""
+
+    kills: int = 0
+    runs: int = 0
+    recovered: int = 0
+    wrong_frames: int = 0
+    differing: int = 0
+
+    def add(self, finished: bool, kills: int, wrong: int, differing: list[str]) -> None:
+        """Count one run that was killed some times and then left alone."""
+        self.runs += 1
+        self.kills += kills
+        self.recovered += kills if finished else 0
+        self.wrong_frames += wrong
+        self.differing += len(differing)
 
 
 def random_kills(folder: Path, reference: dict[str, str], duration_s: float, kills: int) -> Iterator[Row]:
@@ -77,44 +115,48 @@ def random_kills(folder: Path, reference: dict[str, str], duration_s: float, kil
     Every kill is SIGKILL to Snakemake and all it started, and is followed by plain running again. A kill
     counts as recovered when the run it belongs to then ends without further help.
     """
-    rng = random.Random(1)
-    recovered = wrong = differing = passes = done_kills = failures = 0
-    while done_kills < kills:
-        workflow = sandbox.copy(folder / f"pass{passes}")
+    book = folder / "kills.json"
+    tally = Tally(**json.loads(book.read_text(encoding="utf-8"))) if book.is_file() else Tally()
+    while tally.kills < kills:
+        rng = random.Random(tally.runs + 1)
+        shutil.rmtree(folder / "killed", ignore_errors=True)
+        workflow = sandbox.copy(folder / "killed")
         workflow.configure(sandbox.TINY)
-        passes, here = passes + 1, 0
+        here = 0
         while True:
             process = workflow.start(*CORES)
             try:
-                limit = rng.uniform(0.05, 0.6) * duration_s if done_kills + here < kills else 3600
+                limit = rng.uniform(*MOMENT) * duration_s if tally.kills + here < kills else 3600
                 out, err = process.communicate(timeout=limit)
                 break
             except subprocess.TimeoutExpired:
                 sandbox.kill(process)
                 here += 1
-                print(f"kill {done_kills + here} after {limit:.0f} s", file=sys.stderr, flush=True)
-        done_kills += here
-        if process.returncode != 0:
-            failures += 1
+                tell(f"kill {tally.kills + here} of {kills}, {limit:.0f} s after the last one")
+        finished = process.returncode == 0
+        if not finished:
             print(out[-1000:] + err[-3000:], file=sys.stderr)
-        else:
-            recovered += here
-            wrong += wrong_frames(workflow.results)
-            found = digests(workflow.results)
-            differing += sum(found.get(name) != digest for name, digest in reference.items())
+        found = digests(workflow.results)
+        differing = [name for name, digest in reference.items() if found.get(name) != digest]
+        tally.add(finished, here, wrong_frames(workflow.results) if finished else 0, differing)
+        book.write_text(json.dumps(asdict(tally)), encoding="utf-8")
+        ended = "finished" if finished else "FAILED"
+        tell(
+            f"run {tally.runs} {ended} after {here} kills; files unlike the reference: {differing or 'none'}"
+        )
         shutil.rmtree(workflow.folder)
     yield (
-        f"{done_kills} random kills -9 in {passes} runs",
-        f"{done_kills} recoveries",
-        f"{recovered} recoveries",
-        recovered == done_kills,
+        f"{tally.kills} random kills -9 in {tally.runs} runs",
+        f"{tally.kills} recoveries",
+        f"{tally.recovered} recoveries",
+        tally.recovered == tally.kills,
     )
-    yield ("frames lost, doubled or out of order", "0", str(wrong), wrong == 0)
+    yield ("frames lost, doubled or out of order", "0", str(tally.wrong_frames), tally.wrong_frames == 0)
     yield (
         "tables, stores, labels unlike the undisturbed run",
         "0",
-        f"{differing} of {passes * len(reference)}",
-        differing == 0 and failures == 0,
+        f"{tally.differing} of {tally.runs * len(reference)}",
+        tally.differing == 0,
     )
 
 
@@ -181,10 +223,10 @@ def fuzz_one(target: fuzzing.Target, examples: int, seed: int) -> int:
 
 def reproduce(folder: Path, reference: dict[str, str]) -> Iterator[Row]:
     """Run again from nothing, with the same seeds, and compare to the byte."""
-    workflow, _ = undisturbed(folder)
-    found = digests(workflow.results)
+    found = digests(small_run(folder).results)
     differing = [name for name, digest in reference.items() if found.get(name) != digest]
-    print("\n".join(differing), file=sys.stderr)
+    for name in differing:
+        tell(f"differs: {name}")
     yield (
         "same seed, same machine, one thread, run twice",
         f"{len(reference)} files identical",
@@ -208,6 +250,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--fuzz", type=int, default=10_000)
     parts = ("kills", "reproduce", "inputs", "fuzz", "slurm")
+    parser.add_argument("--folder", type=Path, help="keep the runs here, and go on with them")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     chosen = parser.parse_args(words)
     warnings.simplefilter("ignore")
@@ -219,8 +262,9 @@ def main(words: list[str] | None = None) -> int:
             rows += fuzz(chosen.fuzz)
     if {"kills", "reproduce"} & set(chosen.only):
         with tempfile.TemporaryDirectory(prefix="getsei-survival-") as name:
-            folder = Path(name)
-            workflow, duration_s = undisturbed(folder / "undisturbed")
+            folder = chosen.folder or Path(name)
+            workflow = small_run(folder / "undisturbed")
+            duration_s = float((workflow.folder / "seconds.txt").read_text(encoding="utf-8"))
             reference = digests(workflow.results)
             if "reproduce" in chosen.only:
                 rows += reproduce(folder / "again", reference)
