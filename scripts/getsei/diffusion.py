@@ -162,7 +162,6 @@ def estimate(
     frame_ps: float,
     segments: np.ndarray,
     found: Windows,
-    fit: np.ndarray,
     weights: np.ndarray,
 ) -> dict[str, Estimate]:
     """Return the diffusion coefficient and the exponent of the MSD of a group of ions.
@@ -170,15 +169,13 @@ def estimate(
     Parameters
     ----------
     lags : (n_lags,) array
-        Frames.
+        Frames; those that are fitted, evenly spread.
     frame_ps : float
         Time between frames in ps.
     segments : (n_segments, 2) array
         Frames [start, stop).
     found : Windows
         Of these lags.
-    fit : (n_lags,) bool array
-        Lags that are fitted.
     weights : (n_draws, n_ions) array
         How often each ion is drawn.
 
@@ -188,7 +185,7 @@ def estimate(
         `diffusion` and `apparent_diffusion` in cm²/s and `exponent`, d ln MSD / d ln t in the fit range;
         n = ions.
     """
-    t, sums, counts = lags[fit] * frame_ps, found.sums[:, fit], found.counts[:, fit]
+    t, sums, counts = lags * frame_ps, found.sums, found.counts
     n = int((counts > 0).all(1).sum())
     total = counts.sum(0)
     if n < MIN_IONS or len(t) < MIN_LAGS or (total == 0).any():
@@ -200,7 +197,7 @@ def estimate(
             "exponent": Estimate(*nothing, "1", n, False, why),
         }
     mean = sums.sum(0) / total
-    a = slope_weights(lags[fit], segments) / frame_ps
+    a = slope_weights(lags, segments) / frame_ps
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = (weights @ sums) / (weights @ counts)
     drawn = drawn[np.isfinite(drawn).all(1) & (drawn > 0).all(1)]
@@ -235,7 +232,6 @@ def by_phase(
     trajectories: Sequence[Trajectory],
     found: Interphase,
     lags: np.ndarray,
-    fit: np.ndarray,
     weights: np.ndarray,
 ) -> dict[str, Estimate]:
     """Return diffusion coefficient and exponent of all ions and of each phase.
@@ -247,9 +243,7 @@ def by_phase(
     states, trajectories, found : States, sequence of Trajectory, Interphase
         Of the same run.
     lags : (n_lags,) array
-        Frames.
-    fit : (n_lags,) bool array
-        Lags that are fitted.
+        Frames; those that are fitted.
     weights : (n_draws, n_ions) array
         How often each ion is drawn.
 
@@ -266,8 +260,6 @@ def by_phase(
     for name, inside in groups.items():
         own = name == found.phase_names[interphase.METAL] and name != EVERYWHERE
         summed = windows(positions, states.segments, lags, inside, states.replica, own_reference=own)
-        for key, value in estimate(
-            lags, states.frame_interval_ps, states.segments, summed, fit, weights
-        ).items():
+        for key, value in estimate(lags, states.frame_interval_ps, states.segments, summed, weights).items():
             out[f"{key}/{name}"] = value
     return out

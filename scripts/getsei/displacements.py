@@ -15,6 +15,7 @@ MIN_IONS = 5
 MAX_ORIGINS = 2000
 """Most time origins per segment and lag; more are strongly correlated and cost memory."""
 N_MSD_LAGS = 24
+N_FIT_LAGS = 24
 
 REFERENCE = (
     "centre of mass of the atoms that are not mobile ions, of the same replica "
@@ -170,20 +171,32 @@ def squared_displacements(positions: np.ndarray, segments: np.ndarray, lag: int)
     return np.concatenate(starts), np.concatenate(squares)
 
 
+def longest_lag(segments: np.ndarray) -> int:
+    """Return the longest lag in frames that is measured: half the longest segment."""
+    return max(1, int((segments[:, 1] - segments[:, 0]).max()) // 2)
+
+
 def msd_lags(segments: np.ndarray) -> np.ndarray:
-    """Return whole lags in frames, evenly spread in the logarithm, up to half the longest segment."""
-    longest = int((segments[:, 1] - segments[:, 0]).max())
-    last = max(1, longest // 2)
-    return np.unique(np.rint(np.geomspace(1, last, N_MSD_LAGS)).astype(int))
+    """Return whole lags in frames, evenly spread in the logarithm, up to the longest."""
+    return np.unique(np.rint(np.geomspace(1, longest_lag(segments), N_MSD_LAGS)).astype(int))
 
 
-def fit_range(
-    lags_ps: np.ndarray, mobility_lag_ps: float, chosen_ps: Sequence[float] | None = None
+def fit_lags(
+    segments: np.ndarray,
+    frame_ps: float,
+    mobility_lag_ps: float,
+    chosen_ps: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """Return which lags (bool) the diffusion coefficient is fitted to.
+    """Return the lags in frames, evenly spread, that a diffusion coefficient is fitted to.
 
     From the mobility lag, or a fifth of the longest lag where that is later, to the longest lag; shorter
-    times hold rattling. A range [low, high] that the user chose takes its place.
+    times hold rattling. A range [low, high] in ps that the user chose takes its place.
     """
-    low, high = chosen_ps or (max(mobility_lag_ps, 0.2 * lags_ps[-1]), lags_ps[-1])
-    return (lags_ps >= low - 1e-9) & (lags_ps <= high + 1e-9)
+    last = longest_lag(segments)
+    low, high = chosen_ps or (max(mobility_lag_ps, 0.2 * last * frame_ps), last * frame_ps)
+    first, last = int(np.ceil(low / frame_ps - 1e-6)), min(last, int(np.floor(high / frame_ps + 1e-6)))
+    return (
+        np.unique(np.rint(np.linspace(first, last, N_FIT_LAGS)).astype(int))
+        if first <= last
+        else np.array([], int)
+    )

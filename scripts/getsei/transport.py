@@ -173,7 +173,7 @@ def measure(
     draws, seed : int
         Number of resamplings of ions, and their seed.
     fit_ps : (low, high), optional
-        Times in ps between which diffusion coefficients are fitted; see `displacements.fit_range`.
+        Times in ps between which diffusion coefficients are fitted; see `displacements.fit_lags`.
 
     Returns
     -------
@@ -226,17 +226,18 @@ def measure(
         [displacements.squared_displacements(positions, states.segments, n)[1].mean(0) for n in lags], 1
     )
     lags_ps = lags * states.frame_interval_ps
-    fit = displacements.fit_range(lags_ps, mobility_lag_ps, fit_ps)
-    if fit_ps and fit.sum() < diffusion.MIN_LAGS:
+    fit = displacements.fit_lags(states.segments, states.frame_interval_ps, mobility_lag_ps, fit_ps)
+    if fit_ps and len(fit) < diffusion.MIN_LAGS:
         raise UserError(
-            f"transport.diffusion_fit_ps = {list(fit_ps)} holds {fit.sum()} of the lags of the mean square "
+            f"transport.diffusion_fit_ps = {list(fit_ps)} holds {len(fit)} of the lags of the mean square "
             f"displacement, which reach from {lags_ps[0]:g} to {lags_ps[-1]:g} ps; at least "
             f"{diffusion.MIN_LAGS} are needed: widen the range, or leave it to `auto`"
         )
+    fit_times = fit * states.frame_interval_ps
     region = displacements.starting_regions(states, trajectories, environments)
     groups = {"all": np.ones(n_ions, dtype=bool)}
     groups |= {name: region == i for i, name in enumerate(environments[0].region_names)}
-    estimates |= diffusion.by_phase(positions, states, trajectories, phases, lags, fit, weights)
+    estimates |= diffusion.by_phase(positions, states, trajectories, phases, fit, weights)
     ion_mobility = squares.mean(0) / rate
     anions = [states.elements.index(element) for element in states.anions if element in states.elements]
     coordination = states.ion_coordination[:, anions].sum(1)
@@ -266,8 +267,8 @@ def measure(
             **{
                 key: text.format(
                     lag=mobility_lag_ps,
-                    low=lags_ps[fit].min(initial=np.inf),
-                    high=lags_ps[fit].max(initial=0),
+                    low=fit_times.min(initial=np.inf),
+                    high=fit_times.max(initial=0),
                 )
                 for key, text in DEFINITIONS.items()
             },

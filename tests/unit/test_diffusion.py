@@ -16,14 +16,13 @@ def brownian(diffusivity, n_ions=200, n_frames=300, seed=5):
 
 def estimate(positions, inside=None, draws=200, **options):
     segments = np.array([[0, len(positions)]])
-    lags = displacements.msd_lags(segments)
+    lags = displacements.fit_lags(segments, FRAME_PS, 1.0)
     everywhere = np.ones(positions.shape[:2], dtype=bool)
     chosen = everywhere if inside is None else inside
     replica = np.zeros(positions.shape[1], dtype=int)
     found = diffusion.windows(positions, segments, lags, chosen, replica, **options)
-    fit = displacements.fit_range(lags * FRAME_PS, 1.0)
     weights = statistics.resampling_weights(positions.shape[1], draws, 0)
-    return diffusion.estimate(lags, FRAME_PS, segments, found, fit, weights)
+    return diffusion.estimate(lags, FRAME_PS, segments, found, weights)
 
 
 def test_diffusion_of_brownian_ions_is_recovered():
@@ -119,7 +118,7 @@ def test_agrees_with_kinisi():
         },
     )
     theirs = Diffusion(sc.DataGroup({"da": data, "dimensionality": sc.scalar(3)}))
-    first = lags[displacements.fit_range(lags * FRAME_PS, 1.0)][0] * FRAME_PS
+    first = displacements.fit_lags(np.array([[0, 200]]), FRAME_PS, 1.0)[0] * FRAME_PS
     theirs._diffusion(start_dt=sc.scalar(first - 1e-6, unit="ps"), progress=False)
     values = np.asarray(theirs._diffusion_coefficient.values)
     ours = estimate(positions)["diffusion"]

@@ -124,20 +124,19 @@ def measure(
     ions = np.flatnonzero(np.isin(trajectory.species, list(mobile)))
     shift = displacements.centre_of_mass_shift(trajectory, mobile)
     positions = trajectory.positions[:, ions].astype(float) - shift[:, None]
-    lags = displacements.msd_lags(trajectory.segments)
-    times = lags * trajectory.frame_interval_ps
-    everywhere = np.ones(positions.shape[:2], dtype=bool)
-    summed = diffusion.windows(
-        positions, trajectory.segments, lags, everywhere, np.zeros(len(ions), dtype=int)
-    )
+    segments, frame_ps = trajectory.segments, trajectory.frame_interval_ps
+    everywhere, one = np.ones(positions.shape[:2], dtype=bool), np.zeros(len(ions), dtype=int)
+    fit = displacements.fit_lags(segments, frame_ps, RATTLING_PS, fit_ps)
     found = diffusion.estimate(
-        lags,
-        trajectory.frame_interval_ps,
-        trajectory.segments,
-        summed,
-        displacements.fit_range(times, RATTLING_PS, fit_ps),
+        fit,
+        frame_ps,
+        segments,
+        diffusion.windows(positions, segments, fit, everywhere, one),
         statistics.resampling_weights(len(ions), DRAWS, seed),
     )
+    lags = displacements.msd_lags(segments)
+    times = lags * frame_ps
+    summed = diffusion.windows(positions, segments, lags, everywhere, one)
     mean = summed.sums.sum(0) / summed.counts.sum(0)
     return {
         **{name: estimate.as_dict() for name, estimate in found.items()},
