@@ -7,7 +7,7 @@
 # make check-survival  what the workflow survives: kills, bad input, fuzz, a second run to the byte, SLURM
 #                      (45 min; in parts: ARGUMENTS="--only kills --folder /scratch/survival", which also goes on again)
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
-# make bench-md  speed and accuracy of the compiled potential, bar by bar (ARGUMENTS=--long for 100 ps of energy)
+# make bench-md  speed and accuracy of the compiled potential, bar by bar, 20 min (ARGUMENTS='--only speed' for a part)
 # make bench-sizes DATA='*/labelled.extxyz'  what wider potentials and longer cutoffs buy, and cost
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml

@@ -1,9 +1,10 @@
 """Time all engines side by side, the kernel alone and under LAMMPS."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import md_cases as cases
 import numpy as np
@@ -27,25 +28,32 @@ SMALL = 200
 """Below this many atoms the overhead of a step may count for more."""
 
 
-def best(work: Callable[[], object], calls: int, blocks: int) -> float:
-    """Return the least CPU time of this thread in one of several blocks, in seconds per call."""
+def best(
+    work: Callable[[], object], calls: int, blocks: int, clock: Callable[[], float] = time.thread_time
+) -> float:
+    """Return the least time in one of several blocks, in seconds per call."""
     found = np.inf
     for _ in range(blocks):
-        started = time.thread_time()
+        started = clock()
         for _ in range(calls):
             work()
-        found = min(found, (time.thread_time() - started) / calls)
+        found = min(found, (clock() - started) / calls)
     return found
 
 
-def alone(evaluator: cases.models.Evaluator, case: cases.Case, calls: int) -> float:
+def alone(
+    evaluator: cases.models.Evaluator,
+    case: cases.Case,
+    calls: int,
+    clock: Callable[[], float] = time.thread_time,
+) -> float:
     """Return microseconds per atom and call, with atoms that move a little from call to call."""
     rng = np.random.default_rng(2)
     steps = [case.positions + rng.normal(0.0, 0.01, case.positions.shape) for _ in range(4)]
     turn = iter(range(10**9))
     evaluator(case.positions, case.cell)
     blocks = BLOCKS if calls > 1 else 1
-    return best(lambda: evaluator(steps[next(turn) % 4], case.cell), calls, blocks) * 1e6 / len(case)
+    return best(lambda: evaluator(steps[next(turn) % 4], case.cell), calls, blocks, clock) * 1e6 / len(case)
 
 
 def end_to_end(evaluator: cases.models.Evaluator, case: cases.Case, steps: int) -> float:
@@ -108,42 +116,69 @@ def measure() -> list[Bar]:
             Bar(f"LAMMPS + native, {what}", 20.0 if len(case) < SMALL else 12.0, whole, "µs/atom/step"),
             Bar(f"torch over native under LAMMPS, {what}", 20.0, slow / whole, "times", at_least=True),
         ]
-    return [*bars, replicas()]
+    return bars
 
 
-ONE_REPLICA = """
+REPLICA = """
 import sys; sys.path.insert(0, {folder!r})
 import md_cases as cases, md_speed
 case = cases.crystal(md_speed.CRYSTAL, md_speed.REPEATS[1])
 evaluator = cases.native(md_speed.export.export(cases.embedded()), case)
-print("ready", flush=True); sys.stdin.readline()
-print(md_speed.end_to_end(evaluator, case, 400), flush=True)
+print("ready", flush=True)
+for _ in sys.stdin:
+    print(md_speed.end_to_end(evaluator, case, {steps}), flush=True)
 """
+REPLICA_STEPS, REPLICA_ROUNDS = 400, 4
 
 
-def replicas() -> Bar:
-    """Run one replica, then two at once, in processes of their own; return the loss of the slower one."""
-    command = [sys.executable, "-c", ONE_REPLICA.format(folder=str(cases.ROOT / "benchmarks"))]
+def replicas() -> list[Bar]:
+    """Time one replica and two at once by turns, in processes of their own; the best of each counts."""
+    program = REPLICA.format(folder=str(cases.ROOT / "benchmarks"), steps=REPLICA_STEPS)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    started = [subprocess.Popen([sys.executable, "-c", program], **pipes) for _ in range(2)]
 
-    def run(count: int) -> float:
-        pipes = {
-            "stdin": subprocess.PIPE,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.DEVNULL,
-            "text": True,
-        }
-        started = [subprocess.Popen(command, **pipes) for _ in range(count)]
+    def run(processes: Sequence[subprocess.Popen]) -> float:
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return max(float(process.stdout.readline()) for process in processes)
+
+    try:
         for process in started:
             while process.stdout.readline().strip() not in ("ready", ""):  # what imports say comes before
                 pass
+        rounds = [(run(started[:1]), run(started[1:]), run(started)) for _ in range(REPLICA_ROUNDS)]
+    finally:
         for process in started:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        return max(float(process.communicate()[0]) for process in started)
+            process.communicate()
+    for one, other, two in rounds:
+        print(
+            f"µs of CPU per atom and step: {one:.2f} alone, {other:.2f} alone, {two:.2f} at once", flush=True
+        )
+    alone = min(min(one, other) for one, other, _ in rounds)
+    loss = 100.0 * (min(two for _, _, two in rounds) / alone - 1.0)
+    return [Bar("loss of each of two replicas at once", 10.0, loss, "% of CPU time")]
 
-    one, two = run(1), run(2)
-    print(f"replicas at once: one {one:.2f}, two {two:.2f} µs/atom/step of CPU time", flush=True)
-    return Bar("loss of each of two replicas at once", 10.0, 100.0 * (two / one - 1.0), "% of CPU time")
+
+def threads() -> list[Bar]:
+    """Print how much sooner an evaluation ends with several threads, by the clock: no bar, but a choice."""
+    tables = export.export(cases.embedded())
+    counts = [count for count in (1, 2, 4, 8) if count <= (os.cpu_count() or 1)]
+    print(
+        f"{'atoms':>6} "
+        + " ".join(f"{f'{count} threads':>11}" for count in counts)
+        + "  µs per atom by the clock"
+    )
+    for repeats in REPEATS[1:]:
+        case = cases.crystal(CRYSTAL, repeats)
+        calls = max(2, CALLS_ATOMS // len(case))
+        times = []
+        for count in counts:
+            evaluator = cases.native(tables, case, threads=count)
+            times.append(alone(evaluator, case, calls, time.perf_counter))
+        row = " ".join(f"{value:11.2f}" for value in times)
+        print(f"{len(case):6d} {row}  best {times[0] / min(times):.2f} times sooner", flush=True)
+    return []
 
 
 def shapes() -> list[Bar]:
