@@ -2,11 +2,13 @@
 
 A run to the report during which a job of the molecular dynamics is cancelled by `scancel`; then a segment
 whose time limit is too short, which must go on where it was stopped. Prints what it saw; exits 1 where a bar
-is missed, 2 where there is no SLURM.
+is missed, 2 where there is no SLURM. `--only limit` leaves out the run to the report.
 """
 
+import argparse
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,7 +44,11 @@ SETTINGS = {**sandbox.TINY, "defaults": {**sandbox.TINY["defaults"], "md": MD}}
 
 
 def main() -> int:
-    """Run everything and print the table."""
+    """Run what was asked for and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("report", "limit"), nargs="+", default=("report", "limit"))
+    parts = parser.parse_args().only
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the cluster is stopped too
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="getsei-slurm-"))
     try:
@@ -51,7 +57,10 @@ def main() -> int:
             paced = (sys.executable, "-c", PACED)
             workflow = sandbox.copy(folder / "workflow", environment=environment, program=paced)
             workflow.configure(SETTINGS)
-            rows = [*to_the_report(workflow), *over_the_limit(workflow)]
+            rows = [
+                *(to_the_report(workflow) if "report" in parts else ()),
+                *(over_the_limit(workflow) if "limit" in parts else ()),
+            ]
     except slurm_cluster.NoClusterError as error:
         print(error, file=sys.stderr)
         return 2
@@ -118,7 +127,9 @@ def to_the_report(workflow: sandbox.Workflow) -> list[Row]:
 
 def over_the_limit(workflow: sandbox.Workflow) -> list[Row]:
     """Ask for more production, in one segment that lasts longer than its limit; its retry must go on."""
-    log = workflow.results / "logs/li6ps5cl/r1/run_md_produce002.log"
+    before = workflow.run(*PROFILE, "--", "results/li6ps5cl/r1/md/equilibrate.h5", timeout=1500)
+    show(workflow, before)
+    log = workflow.results / "logs/li6ps5cl/r1/run_md_equilibrate.log"
     speed = float(re.findall(r"([\d.]+) steps/s", log.read_text())[-1])
     length_ps = round(LONG_s * speed * 2e-3 / 4) * 4.0
     longer = {**MD, "segment_ps": length_ps, "production_ps": length_ps}

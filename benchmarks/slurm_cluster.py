@@ -12,6 +12,7 @@ from pathlib import Path
 PACKAGES = ("slurm-wlm", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 START_LIMIT_S = 60
+STOP_LIMIT_S = 15
 DEFAULT_CONFIGURATION = Path("/etc/slurm/slurm.conf")
 """Where srun looks inside a job: the executor takes SLURM_… out of the environment of jobs."""
 CONFIGURATION = """\
@@ -35,7 +36,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 MpiDefault=none
-MinJobAge=600
+MinJobAge=3600
 KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb}
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
@@ -105,7 +106,18 @@ def cluster(folder: Path, cpus: int, memory_mb: int) -> Iterator[dict[str, str]]
             stack.callback(_stop, process)
             time.sleep(1.0)
         _wait_until_idle(environment, folder)
+        stack.callback(_cancel_all, environment)
         yield environment
+
+
+def _cancel_all(environment: dict[str, str]) -> None:
+    """End what still runs: a job outlives the daemons that started it."""
+    subprocess.run(["scancel", "--partition=main"], env=environment, capture_output=True, check=False)
+    for _ in range(STOP_LIMIT_S):
+        left = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, check=False)
+        if not left.stdout.strip():
+            return
+        time.sleep(1)
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -86,7 +86,7 @@ class Workflow:
     def configure(self, config: Mapping[str, Any]) -> None:
         """Replace the configuration, but for the part that makes the potential."""
         path = self.folder / "config/config.yaml"
-        training = yaml.safe_load((ROOT / "config/config.yaml").read_text())["potential_training"]
+        training = yaml.safe_load(path.read_text())["potential_training"]
         path.write_text(yaml.safe_dump({**config, "potential_training": training}))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from getsei import json_files
+from getsei.errors import UserError
 
 FINISHED, FAILED, OUTDATED, MISSING = "finished", "failed", "outdated", "missing"
 DONE = re.compile(r": done in [0-9.]+ s$")
@@ -59,7 +60,10 @@ def status_of(system: str, summary: str | Path, logs: str | Path, settings: Mapp
         return Status(system, FAILED, found)
     if not there:
         return Status(system, MISSING, "its results were not made; no rule says why")
-    made_with = json.loads(path.read_text(encoding="utf-8")).get("settings")
+    try:
+        made_with = json_files.load(path).get("settings")
+    except UserError as error:
+        return Status(system, FAILED, str(error))
     if made_with != json.loads(json.dumps(settings)):
         return Status(system, OUTDATED, "its results are of other settings; run it again")
     return Status(system, FINISHED)

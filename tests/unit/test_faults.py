@@ -100,3 +100,13 @@ def test_damaged_restart_of_the_segment_before_is_one_message(tmp_path, undistur
     (tmp_path / "react.restart").write_bytes(content[: len(content) // 2] if how == "cut" else b"")
     with pytest.raises(UserError, match=r"react\.restart: LAMMPS cannot read this restart file"):
         run(tmp_path, "equilibrate")
+
+
+def test_a_changed_byte_in_the_restart_of_the_segment_before_is_noticed(tmp_path, undisturbed):
+    for name in ("react.restart", "react.h5"):
+        shutil.copy(undisturbed / name, tmp_path)
+    content = bytearray((tmp_path / "react.restart").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "react.restart").write_bytes(content)
+    with pytest.raises(UserError, match=r"react\.restart: this restart file has changed"):
+        run(tmp_path, "equilibrate")

@@ -64,6 +64,13 @@ def test_a_system_that_never_ran_is_missing(run):
     assert survey(run, {"c": {}})[0].state == progress.MISSING
 
 
+def test_a_damaged_summary_is_a_failure_with_its_name(run):
+    (run / "a.json").write_text('{"system": ')
+    found = survey(run)[0]
+    assert found.state == progress.FAILED
+    assert "a.json: not readable as JSON" in found.message
+
+
 def lost(name="li3ps4"):
     return progress.stub(progress.Status(name, progress.FAILED, "run_md: lost atoms"))
 

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 import ase
 import ase.io
+import h5py
 import numpy as np
 
+from getsei import provenance
 from getsei.dynamics import checkpoints, frames, guards, protocol, tape
 from getsei.dynamics.checkpoints import Checkpoint
 from getsei.dynamics.engine import Engine, Frame, Potential
@@ -127,6 +129,8 @@ def run_segment(
     every = protocol.frame_steps(settings)
     total = settings["n_steps"] // every
     outputs.frames.parent.mkdir(parents=True, exist_ok=True)
+    if previous_restart is not None:
+        check_restart(previous_restart)
     digest = checkpoints.digest_of(
         settings,
         seed,
@@ -142,6 +146,7 @@ def run_segment(
     if checkpoint.n_frames < total:
         start = _Start(system, evaluator, settings, previous_restart, seed)
         checkpoint = _integrate(start, outputs, checkpoint, total, every, attributes)
+    attributes["restart_sha256"] = checkpoint.sha256[checkpoint.restart]
     table = frames.join_blocks(checkpoint.block_files, outputs.frames, system.species, attributes)
     frames.save_thermo(outputs.thermo, table, settings["timestep_fs"])
     partial = outputs.restart.with_name(f".{outputs.restart.name}.part")
@@ -150,6 +155,25 @@ def run_segment(
     shutil.rmtree(outputs.checkpoint, ignore_errors=True)
     shutil.rmtree(outputs.failed, ignore_errors=True)
     outputs.tape.unlink(missing_ok=True)
+
+
+def check_restart(path: Path) -> None:
+    """Compare the restart file of a segment with its digest, which lies with its frames.
+
+    Raises
+    ------
+    UserError
+        If it has changed. A restart file without frames, or of an older version, is left to LAMMPS.
+    """
+    try:
+        with h5py.File(path.with_suffix(".h5"), "r") as handle:
+            written = handle.attrs.get("restart_sha256")
+    except OSError:
+        return
+    if written is not None and written != provenance.file_digest(path):
+        raise UserError(
+            f"{path}: this restart file has changed since it was written; delete it and run again"
+        )
 
 
 @dataclass(frozen=True)
