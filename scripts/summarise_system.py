@@ -7,7 +7,7 @@ job.prepare(snakemake)
 import json
 from pathlib import Path
 
-from getsei import records, summary
+from getsei import extrapolation, records, summary
 
 with job.logged(snakemake) as log:
     source = snakemake.input
@@ -22,6 +22,10 @@ with job.logged(snakemake) as log:
             flux=records.ReactiveFlux.load(source.flux),
             transport=records.Transport.load(source.transport),
             interphase=records.Interphase.load(source.interphase),
+            extrapolated=[
+                extrapolation.Measured.load(table, Path(table).with_suffix(".json"))
+                for table in source.uncertainty
+            ],
         ),
         snakemake.params.settings,
     )

@@ -38,6 +38,7 @@ HEADLINES = (
     ("mfpt", "first passage"),
     ("pathway_diversity", "pathway diversity"),
     ("sei_thickness/end", "interphase, end"),
+    ("extrapolated_share", "extrapolated"),
 )
 """Numbers of the first table."""
 
@@ -152,6 +153,8 @@ def terminal(summaries: Sequence[Mapping[str, Any]], folder: str) -> str:
 
 def short(number: Estimate) -> str:
     """Return a number with its interval and unit in few characters."""
+    if number.note.startswith("not available"):
+        return "not available"
     if not number.supported or not np.isfinite(number.value):
         return "-"
     spread = f" [{number.low:.2g}, {number.high:.2g}]" if np.isfinite([number.low, number.high]).all() else ""

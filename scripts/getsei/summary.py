@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from getsei import interphase, statistics
+from getsei import extrapolation, interphase, statistics
 from getsei.provenance import versions
 from getsei.records import (
     Embedding,
@@ -35,7 +35,7 @@ BY_STATE = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """The records of one system; trajectories and environments of all its replicas."""
+    """The records of one system; trajectories, environments and extrapolation of all its replicas."""
 
     trajectories: Sequence[Trajectory]
     environments: Sequence[Environments]
@@ -45,6 +45,7 @@ class Inputs:
     flux: ReactiveFlux
     transport: Transport
     interphase: Interphase
+    extrapolated: Sequence[extrapolation.Measured] = ()
 
 
 def exact(value: float, unit: str, n: int, note: str = "") -> dict[str, Any]:
@@ -87,6 +88,7 @@ def summarise(system: str, inputs: Inputs, settings: Mapping[str, Any]) -> dict[
         **{k: v for k, v in transport.estimates.items() if k.split("/")[0] in DIFFUSION},
         **{f"correlation/{key}": value for key, value in transport.correlations.items()},
         **interphase.numbers(inputs.interphase),
+        **extrapolation.numbers(inputs.extrapolated, _stage(inputs), inputs.environments[0].mobile),
         **_counted_checks(checks),
     }
     return {
@@ -138,8 +140,12 @@ def _role(state: int, flux: ReactiveFlux) -> str:
     return "target" if found[0] in flux.target else "intermediate"
 
 
+def _stage(inputs: Inputs) -> str:
+    return inputs.environments[0].provenance.get("stage", inputs.trajectories[0].stages[-1])
+
+
 def _sampling(inputs: Inputs) -> dict[str, Any]:
-    stage = inputs.environments[0].provenance.get("stage", inputs.trajectories[0].stages[-1])
+    stage = _stage(inputs)
     frames = [t.frames_of(stage) for t in inputs.trajectories]
     heat = np.concatenate([t.temperature[f] for t, f in zip(inputs.trajectories, frames, strict=True)])
     heat = heat[np.isfinite(heat)]

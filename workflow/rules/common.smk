@@ -170,6 +170,20 @@ def potential_file(wildcards):
     return source.name if source.kind == "file" else []
 
 
+def uncertainty_file(wildcards):
+    """Return the uncertainty that lies beside the model of a system; none where there is none."""
+    model = Path(potential_file(wildcards) or "none")
+    path = model.with_suffix(".uncertainty.safetensors")
+    return str(path) if path.is_file() else []
+
+
+def uncertainty_tables(wildcards):
+    """Return how far each run of a system was extrapolated; none for trajectories that were not run here."""
+    if SYSTEMS[wildcards.system].get("sampled_by", wildcards.system) in OWN:
+        return []
+    return sampled("<results>/{system}/{replica}/trajectory/uncertainty.csv")(wildcards)
+
+
 def crystal_files(wildcards):
     """Return the crystal files that the interface of a system is built from."""
     interface = SYSTEMS[wildcards.system]["interface"]

@@ -10,6 +10,7 @@ rule summarise_system:
         flux="<results>/{system}/kinetics/flux.h5",
         transport="<results>/{system}/transport/transport.h5",
         interphase="<results>/{system}/interphase/interphase.h5",
+        uncertainty=uncertainty_tables,
     output:
         summary="<results>/{system}/summary.json",
     log:

@@ -25,6 +25,34 @@ rule store_trajectory:
         "../../scripts/store_trajectory.py"
 
 
+rule measure_uncertainty:
+    input:
+        trajectory="<results>/{system}/{replica}/trajectory/trajectory.h5",
+        model=potential_file,
+        uncertainty=uncertainty_file,
+    output:
+        table="<results>/{system}/{replica}/trajectory/uncertainty.csv",
+        facts="<results>/{system}/{replica}/trajectory/uncertainty.json",
+    log:
+        "<logs>/{system}/{replica}/measure_uncertainty.log",
+    benchmark:
+        "<benchmarks>/{system}/{replica}/measure_uncertainty.tsv"
+    wildcard_constraints:
+        system=any_of(BUILT),
+    conda:
+        "../../envs/measure_uncertainty.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(120),
+    params:
+        cfg=lookup(dpath="{system}/uncertainty", within=SYSTEMS),
+        potential=lookup(dpath="{system}/potential", within=SYSTEMS),
+        code=code_digest("measure_uncertainty.py"),
+    script:
+        "../../scripts/measure_uncertainty.py"
+
+
 rule read_trajectory:
     input:
         files=own_files,

@@ -13,7 +13,7 @@ import yaml
 from ase import data
 from markupsafe import Markup
 
-from getsei import captions, comparison
+from getsei import captions, comparison, extrapolation
 from getsei.provenance import file_digest, versions
 from getsei.records import ReactiveFlux, States, Trajectory
 from getsei.report import graphml, numbers, scene
@@ -249,6 +249,7 @@ def facts(summary: Mapping[str, Any], table: Table, folder: Path) -> list[tuple[
                 ),
             )
         )
+    rows.append(("environments where the potential extrapolates", _extrapolated(summary, table)))
     slowest = trap(summary, table)
     if slowest is not None:
         state = next(s["name"] for s in summary["states"] if s["state"] == slowest)
@@ -277,6 +278,27 @@ def facts(summary: Mapping[str, Any], table: Table, folder: Path) -> list[tuple[
 def _from_to(table: Table, name: str, key: str) -> Markup:
     ends = [table.show(name, f"{key}/{when}", n=False) for when in ("start", "end")]
     return Markup("{} → {}").format(*ends)
+
+
+def _extrapolated(summary: Mapping[str, Any], table: Table) -> Markup:
+    """Return the share of environments beyond the training of the potential, and whose atoms are most."""
+    name, key = summary["system"], extrapolation.QUANTITY
+    if not table.known(name, key):
+        return Markup("not available <small>{}</small>").format(
+            table.row(name, key).get("note", "").removeprefix("not available: ")
+        )
+    shares = {
+        element: float(table.row(name, f"{key}/{element}")["value"])
+        for element in summary["elements"]
+        if table.known(name, f"{key}/{element}")
+    }
+    worst = max(shares, key=lambda element: shares[element])
+    text = table.show(name, key)
+    if shares[worst] > 0:
+        text += Markup(" <small>most of {}: {}</small>").format(
+            worst, table.show(name, f"{key}/{worst}", n=False)
+        )
+    return text
 
 
 def trap(summary: Mapping[str, Any], table: Table) -> int | None:

@@ -1,0 +1,279 @@
+"""How wrong the forces of a potential may be, atom by atom, without its teacher at hand.
+
+A committee of models that differ from the potential in some of their weights disagrees where its training
+data did not decide. Their disagreement, times a factor for each element fitted on frames that no training
+saw, is the expected error of the force on an atom. The members lie in one file beside the model, which ends
+in ``.uncertainty.safetensors``, with what the calibration measured; `getsei.potentials.calibration` makes it.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike, NDArray
+
+from getsei import provenance, tensors
+from getsei.errors import UserError
+from getsei.extrapolation import Judge, Judgement
+from getsei.potentials import models, sources
+from getsei.potentials.native import build, export, kernel
+
+log = logging.getLogger("getsei")
+
+SUFFIX = ".uncertainty.safetensors"
+KIND = "uncertainty"
+METHODS = {
+    "readouts": "weights of the readouts drawn from their posterior",
+    "committee": "models trained on bootstrap resamples",
+}
+
+Overlay = Mapping[str, np.ndarray]
+"""Weights of a member, by name, that differ from those of the model."""
+
+
+def beside(model: str | Path) -> Path:
+    """Return where the uncertainty of a model lies."""
+    return Path(model).with_suffix(SUFFIX)
+
+
+class Ensemble:
+    """Variants of one model, evaluated on the same atoms.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The model in float64.
+    overlays : sequence of mapping
+        What differs in each variant.
+    """
+
+    def __init__(self, module: Any, overlays: Sequence[Overlay]) -> None:
+        self._variants = [_prepared(with_weights(module, overlay)) for overlay in overlays]
+        self._species: list[str] = []
+        self._bound: list[models.Evaluator] = []
+
+    def forces(self, species: Sequence[str], positions: ArrayLike, cell: ArrayLike) -> NDArray[np.float64]:
+        """Return the forces (n_variants, n_atoms, 3) in eV/Å."""
+        if list(species) != self._species:
+            self._species = list(species)
+            self._bound = [_bound(variant, self._species) for variant in self._variants]
+        return np.stack([evaluate(positions, cell).forces for evaluate in self._bound])
+
+
+def with_weights(module: Any, overlay: Overlay) -> Any:
+    """Return a copy of a module with some of its weights replaced.
+
+    Raises
+    ------
+    UserError
+        If a weight is of another shape, or of a name that the module lacks.
+    """
+    import torch
+
+    changed = copy.deepcopy(module)
+    state = changed.state_dict()
+    for name, value in overlay.items():
+        if name not in state or tuple(state[name].shape) != np.shape(value):
+            raise UserError(f"the uncertainty does not fit the model: it has no {name} {np.shape(value)}")
+        state[name].copy_(torch.from_numpy(np.array(value)))
+    return changed
+
+
+def _prepared(module: Any) -> Any:
+    try:
+        return export.export(module)
+    except export.UnsupportedModelError:
+        return module
+
+
+def _bound(variant: Any, species: Sequence[str]) -> models.Evaluator:
+    if isinstance(variant, export.Tables):
+        try:
+            return kernel.NativeEvaluator(variant, species)
+        except build.BuildError as error:
+            raise UserError(f"the uncertainty needs the compiled evaluator here: {error}") from error
+    return models.TorchEvaluator(variant, species, dtype="float32", device="cpu", threads=1)
+
+
+def disagreement(forces: NDArray) -> NDArray[np.float64]:
+    """Return how far the members lie from the model, (n_atoms,) in eV/Å: root mean square over members.
+
+    Parameters
+    ----------
+    forces : (1 + n_members, n_atoms, 3) array
+        Of the model and of its members, eV/Å.
+    """
+    return np.sqrt(((forces[1:] - forces[0]) ** 2).sum(axis=-1).mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """A calibrated committee.
+
+    Attributes
+    ----------
+    method : str
+        Key of `METHODS`.
+    members : sequence of mapping
+        Weights that differ from the model's.
+    scales : mapping
+        Element to the factor that turns disagreement into an expected error.
+    threshold : float
+        Expected errors beyond this mark an atom as extrapolated, eV/Å.
+    model_sha256 : str
+        Of the model file it belongs to.
+    report : mapping
+        What the calibration measured.
+    """
+
+    method: str
+    members: Sequence[Overlay]
+    scales: Mapping[str, float]
+    threshold: float
+    model_sha256: str
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def judge(self, module: Any, species: Sequence[str]) -> Judge:
+        """Return the function that judges configurations of these species.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The model in float64.
+        species : sequence of str
+
+        Raises
+        ------
+        UserError
+            If an element was not calibrated.
+        """
+        strange = sorted(set(species) - set(self.scales))
+        if strange:
+            raise UserError(f"the uncertainty of the potential was not calibrated for {', '.join(strange)}")
+        ensemble = Ensemble(module, [{}, *self.members])
+        factors = np.array([self.scales[symbol] for symbol in species])
+
+        def expected_error(positions: ArrayLike, cell: ArrayLike) -> NDArray[np.float64]:
+            return factors * disagreement(ensemble.forces(species, positions, cell))
+
+        return expected_error
+
+    def save(self, model: str | Path) -> Path:
+        """Write the uncertainty beside its model, and return the path."""
+        path = beside(model)
+        arrays = {
+            f"{number}/{name}": np.asarray(value)
+            for number, member in enumerate(self.members)
+            for name, value in member.items()
+        }
+        facts = {
+            "kind": KIND,
+            "method": self.method,
+            "members": len(self.members),
+            "scales": dict(self.scales),
+            "threshold_eV_per_A": self.threshold,
+            "model_sha256": self.model_sha256,
+            "report": dict(self.report),
+        }
+        tensors.save(path, arrays, facts)
+        return path
+
+
+def load(model: str | Path) -> Uncertainty | None:
+    """Return the uncertainty that lies beside a model; None where there is none.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged or belongs to another model.
+    """
+    path = beside(model)
+    if not path.is_file():
+        return None
+    arrays, facts = tensors.load(path)
+    try:
+        if facts["kind"] != KIND or facts["method"] not in METHODS:
+            raise KeyError("kind")
+        members: list[dict[str, np.ndarray]] = [{} for _ in range(int(facts["members"]))]
+        for key, value in arrays.items():
+            number, _, name = key.partition("/")
+            members[int(number)][name] = value
+        found = Uncertainty(
+            facts["method"],
+            members,
+            {str(element): float(scale) for element, scale in facts["scales"].items()},
+            float(facts["threshold_eV_per_A"]),
+            str(facts["model_sha256"]),
+            facts["report"],
+        )
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise UserError(f"{path}: not the uncertainty of a potential; delete it or restore it") from error
+    if found.model_sha256 != provenance.file_digest(Path(model)):
+        raise UserError(
+            f"{path}: belongs to another model than {model}; delete it, or calibrate it anew "
+            "(docs/active-learning.md)"
+        )
+    return found
+
+
+def doubt_of(model: str | Path) -> Callable[[Atoms], NDArray[np.float64]] | None:
+    """Return a function from a frame to expected force errors (n_atoms,) in eV/Å; None without uncertainty.
+
+    Parameters
+    ----------
+    model : path
+        A ``.safetensors`` model.
+    """
+    found = load(model)
+    if found is None:
+        return None
+    module = models.read_mace(model)
+    judges: dict[tuple[str, ...], Judge] = {}
+
+    def doubt(atoms: Atoms) -> NDArray[np.float64]:
+        species = tuple(atoms.get_chemical_symbols())
+        if species not in judges:
+            judges.clear()  # each holds neighbour lists and tables of its own
+            judges[species] = found.judge(module, species)
+        return judges[species](atoms.positions, atoms.cell[:])
+
+    return doubt
+
+
+def judgement(potential: Mapping[str, Any], species: Sequence[str], chosen: str = "auto") -> Judgement:
+    """Return what there is to judge the trajectory of a system with.
+
+    Parameters
+    ----------
+    potential : mapping
+        The part `potential` of its settings.
+    species : sequence of str
+    chosen : {"auto", "none"}
+
+    Raises
+    ------
+    UserError
+        If the file beside the model is damaged, belongs to another model or lacks an element.
+    """
+
+    def nothing(why: str) -> Judgement:
+        return Judgement(None, float("nan"), why, {})
+
+    source = sources.parse(potential["model"])
+    if chosen == "none":
+        return nothing("uncertainty.source is none")
+    if source.kind != "file":
+        return nothing(f"{source.name} comes without an uncertainty")
+    found = load(source.name)
+    if found is None:
+        return nothing(f"there is no {beside(source.name).name} beside the model")
+    module = models.read_mace(
+        source.name, sha256=potential.get("sha256"), trust=potential.get("trust", False)
+    )
+    note = f"{METHODS[found.method]}; {len(found.members)} members"
+    return Judgement(found.judge(module, species), found.threshold, note, found.report)

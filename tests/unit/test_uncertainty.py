@@ -1,0 +1,217 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import toy_mace
+from ase import Atoms
+from getsei import extrapolation, ranking
+from getsei.errors import UserError
+from getsei.potentials import calibration, dataset, models, sampling, uncertainty
+from getsei.potentials.teachers import Label
+from getsei.records import Estimate, Trajectory
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
+
+
+def frames(count, seed, spread=0.05):
+    """Rattled cells; half of them strongly, so that errors differ."""
+    found = []
+    for number in range(count):
+        positions, cell, species = toy_mace.rattled_cell(seed=7)
+        rng = np.random.default_rng([seed, number])
+        amplitude = spread * (1 + 4 * (number % 2))
+        atoms = Atoms(species, positions + amplitude * rng.normal(size=positions.shape), cell=cell, pbc=True)
+        found.append(sampling.tagged(atoms, "crystal", f"t{seed}-{number}", 0))
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_mace.save(toy_mace.build(lmax=1), tmp_path_factory.mktemp("model") / "toy.safetensors")
+
+
+@pytest.fixture(scope="module")
+def parts(model):
+    """Labels of a teacher that differs from the student in its readouts alone."""
+    module = models.read_mace(model)
+    rng = np.random.default_rng(5)
+    other = {
+        name: weights + 0.2 * rng.normal(size=weights.shape)
+        for name, weights in calibration.last_layers(module).items()
+    }
+    teacher = uncertainty.Ensemble(module, [other])
+    labelled = {}
+    for number, name in enumerate(("train", "validation", "test")):
+        labelled[name] = [
+            dataset.with_label(
+                f,
+                Label(0.0, teacher.forces(f.get_chemical_symbols(), f.positions, f.cell[:])[0], np.zeros(6)),
+            )
+            for f in frames(12, number)
+        ]
+    return labelled
+
+
+@pytest.fixture(scope="module")
+def calibrated(model, parts):
+    found = calibration.calibrate(model, parts, draws=6)
+    found.save(model)
+    return found
+
+
+def test_the_forces_are_linear_in_the_readouts(model):
+    module = models.read_mace(model)
+    weights = calibration.last_layers(module)
+    doubled = {name: 2 * value for name, value in weights.items()}
+    nothing = {name: 0 * value for name, value in weights.items()}
+    atoms = frames(1, 3)[0]
+    one, two, zero = uncertainty.Ensemble(module, [{}, doubled, nothing]).forces(
+        atoms.get_chemical_symbols(), atoms.positions, atoms.cell[:]
+    )
+    assert np.abs(one - zero).max() > 0.01
+    assert two - zero == pytest.approx(2 * (one - zero), abs=1e-4)
+
+
+def test_the_expected_error_has_the_size_and_the_order_of_the_actual_one(calibrated):
+    test = calibrated.report["test"]
+    assert calibrated.method == "readouts"
+    assert test["atoms"] == 12 * 27
+    assert 0.6 < test["error_over_expected"] < 1.7
+    assert test["spearman_atoms"] > 0.2
+    assert 0.0 < test["marked"] < 0.5
+    assert test["precision"] > 2 * 0.02
+
+
+def test_an_uncertainty_survives_its_file(model, calibrated):
+    again = uncertainty.load(model)
+    assert again.scales == pytest.approx(calibrated.scales)
+    assert again.threshold == calibrated.threshold
+    assert again.report["test"]["atoms"] == calibrated.report["test"]["atoms"]
+    atoms = frames(1, 9)[0]
+    doubt = uncertainty.doubt_of(model)
+    direct = calibrated.judge(models.read_mace(model), atoms.get_chemical_symbols())
+    assert doubt(atoms) == pytest.approx(direct(atoms.positions, atoms.cell[:]))
+    assert doubt(atoms).shape == (27,)
+    assert (doubt(atoms) > 0).all()
+
+
+def test_a_model_without_an_uncertainty_has_none(tmp_path):
+    alone = toy_mace.save(toy_mace.build(), tmp_path / "alone.safetensors")
+    assert uncertainty.load(alone) is None
+    assert uncertainty.doubt_of(alone) is None
+    found = uncertainty.judgement({"model": str(alone)}, ["Li"])
+    assert found.judge is None
+    assert "alone.uncertainty.safetensors" in found.note
+    assert uncertainty.judgement({"model": "chgnet"}, ["Li"]).judge is None
+    assert "none" in uncertainty.judgement({"model": str(alone)}, ["Li"], "none").note
+
+
+def test_the_uncertainty_of_another_model_is_refused(tmp_path, calibrated):
+    other = toy_mace.save(toy_mace.build(seed=2), tmp_path / "other.safetensors")
+    calibrated.save(other)
+    with pytest.raises(UserError, match=r"other\.uncertainty\.safetensors: belongs to another model"):
+        uncertainty.load(other)
+
+
+def test_a_damaged_file_is_refused(tmp_path, model):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(model.read_bytes())
+    uncertainty.beside(copy).write_bytes(model.read_bytes())
+    with pytest.raises(UserError, match="not the uncertainty"):
+        uncertainty.load(copy)
+
+
+def test_an_element_without_a_factor_is_named(model, calibrated):
+    with pytest.raises(UserError, match="Ge"):
+        calibrated.judge(models.read_mace(model), ["Li", "Ge"])
+
+
+def test_trained_members_keep_only_what_differs(tmp_path, model, parts):
+    module = models.read_mace(model)
+    weights = calibration.last_layers(module)
+    name = next(iter(weights))
+    paths = []
+    for number in range(2):
+        changed = uncertainty.with_weights(module, {name: weights[name] + 0.3 * (number + 1)})
+        paths.append(toy_mace.save(changed, tmp_path / f"m{number}.safetensors"))
+    few = {part: chosen[:4] for part, chosen in parts.items()}
+    found = calibration.calibrate(model, few, members=paths)
+    assert found.method == "committee"
+    assert [list(member) for member in found.members] == [[name], [name]]
+    larger = toy_mace.save(toy_mace.build(channels=16), tmp_path / "larger.safetensors")
+    with pytest.raises(UserError, match=r"larger\.safetensors"):
+        calibration.trained_members(module, [larger])
+
+
+def test_disagreement_is_the_root_mean_square_over_members():
+    forces = np.zeros((3, 2, 3))
+    forces[1, 0] = [3.0, 0.0, 4.0]
+    assert uncertainty.disagreement(forces) == pytest.approx([5.0 / np.sqrt(2.0), 0.0])
+
+
+def test_factors_and_threshold_of_a_known_answer():
+    rng = np.random.default_rng(1)
+    spread = rng.uniform(0.01, 0.2, 4000)
+    numbers = np.where(np.arange(4000) < 3990, 3, 17)
+    rows = {"disagreement": spread, "error": 2.0 * spread, "numbers": numbers, "frame": numbers}
+    scales = calibration.fit_scales(rows, {"Li": 3, "Cl": 17})
+    assert scales["Li"] == pytest.approx(2.0)
+    assert scales["Cl"] == pytest.approx(2.0)  # too few atoms: that of all
+    limit = calibration.fit_threshold(2.0 * spread, rows["error"], 0.3)
+    assert limit == pytest.approx(0.3, abs=0.005)
+
+
+def trajectory(n_frames=12):
+    positions, cell, species = toy_mace.rattled_cell()
+    return Trajectory(
+        positions=np.repeat(positions[None], n_frames, axis=0).astype(np.float32),
+        cells=cell[None],
+        species=np.array(species),
+        stage=np.array([0] * 5 + [1] * (n_frames - 5)),
+        segments=np.array([[0, n_frames]]),
+        temperature=np.full(n_frames, 300.0),
+        potential_energy=np.zeros(n_frames),
+        stages=["react", "produce"],
+        frame_interval_ps=0.5,
+        provenance={},
+    )
+
+
+def run(folder, judge, interval_ps=1.0):
+    judgement = extrapolation.Judgement(judge, 0.5, "made up", {})
+    extrapolation.measure(trajectory(), judgement, interval_ps, folder / "u.csv", folder / "u.json")
+    return extrapolation.Measured.load(folder / "u.csv", folder / "u.json")
+
+
+def test_marks_follow_the_threshold(tmp_path):
+    species = trajectory().species
+    found = run(tmp_path, lambda x, h: np.where(species == "P", 0.7, 0.1))
+    rows = list(csv.DictReader((tmp_path / "u.csv").read_text().splitlines()))
+    assert [row["frame"] for row in rows] == ["0", "2", "4", "5", "7", "9", "11"]
+    assert {row["extrapolated"] for row in rows} == {"yes"}
+    numbers = extrapolation.numbers([found, found], "produce", ["Li"])
+    assert numbers["extrapolated_share"]["value"] == 0.0
+    assert numbers["extrapolated_share/P"]["value"] == 1.0
+    assert numbers["extrapolated_share/P"]["n"] == 2 * 4 * int((species == "P").sum())
+    mean = 0.1 + 0.6 * (species == "P").mean()
+    assert numbers["expected_force_error"]["value"] == pytest.approx(mean, rel=1e-3)
+
+
+def test_without_an_uncertainty_the_outputs_say_so(tmp_path):
+    found = run(tmp_path, None)
+    assert json.loads((tmp_path / "u.json").read_text())["available"] is False
+    for measured in ([found], []):
+        numbers = extrapolation.numbers(measured, "produce", ["Li"])
+        assert list(numbers) == ["extrapolated_share"]
+        assert numbers["extrapolated_share"]["value"] is None
+        assert numbers["extrapolated_share"]["note"].startswith("not available: ")
+    assert (
+        ranking.short(Estimate(np.nan, np.nan, np.nan, "1", 0, False, "not available: x")) == "not available"
+    )
+
+
+def test_the_last_frame_of_every_stage_is_judged():
+    stage = np.array([0, 0, 0, 1, 1, 1, 1])
+    assert extrapolation.judged_frames(stage, 3).tolist() == [2, 3, 6]
+    assert extrapolation.judged_frames(stage, 99).tolist() == [2, 6]
