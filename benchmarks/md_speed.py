@@ -1,10 +1,13 @@
 """Time all engines side by side, the kernel alone and under LAMMPS."""
 
+import copy
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import md_cases as cases
 import numpy as np
@@ -24,6 +27,8 @@ CALLS_ATOMS = 12_000
 """Atoms evaluated in one block, so that large cells do not take longer."""
 SLOWER = 30
 """How many times fewer of them mace-torch evaluates."""
+BAR_CHANNELS = 32
+"""Width of the models that the limits of time are for."""
 SMALL = 200
 """Below this many atoms the overhead of a step may count for more."""
 
@@ -56,12 +61,14 @@ def alone(
     return best(lambda: evaluator(steps[next(turn) % 4], case.cell), calls, blocks, clock) * 1e6 / len(case)
 
 
-def end_to_end(evaluator: cases.models.Evaluator, case: cases.Case, steps: int) -> float:
-    """Return microseconds per atom and step of Langevin dynamics under LAMMPS, guarded for a crystal."""
+def end_to_end(
+    evaluator: cases.models.Evaluator, case: cases.Case, steps: int, guarded: bool = True
+) -> float:
+    """Return microseconds per atom and step of Langevin dynamics under LAMMPS, with the guards of a run."""
     with Engine(case.species, case.cell, evaluator, TIMESTEP_PS) as engine:
         engine.create(case.positions)
         engine.minimise(20 if steps > 10 else 0)
-        if case.name.startswith(CRYSTAL):  # a random mixture falls downhill, which guards take for a failure
+        if guarded:
             limits = guards.limits_of(case.species, {}, 0.0, 1e6, 1e6)
             engine.watch = guards.Monitor(limits, "benchmark", TIMESTEP_PS).moving
         engine.set_velocities(maxwell_velocities(case.species, TEMPERATURE_K, 1))
@@ -72,50 +79,76 @@ def end_to_end(evaluator: cases.models.Evaluator, case: cases.Case, steps: int) 
         return best(lambda: engine.advance(steps), 1, blocks) * 1e6 / len(case) / steps
 
 
+@dataclass(frozen=True)
+class Row:
+    """Atoms and the model to time on them; the bar on the time is for models of `BAR_CHANNELS`."""
+
+    case: cases.Case
+    label: str
+    tables: export.Tables
+    module: Any
+
+
+def rows() -> list[Row]:
+    """Return what to time: the embedded potential, and one of the width that has a bar if it is wider."""
+    embedded = cases.embedded()
+    numbers = [int(number) for number in embedded.atomic_numbers]
+    models = [(f"{export.check_class(embedded)[0]} channels", embedded)]
+    if export.check_class(embedded)[0] != BAR_CHANNELS:
+        shaped = cases.random_model(BAR_CHANNELS, atomic_numbers=numbers)
+        models.insert(0, (f"{BAR_CHANNELS} random", shaped))
+    elements = tuple(cases.models.known_elements(embedded))
+    atoms = [*(cases.crystal(CRYSTAL, repeats) for repeats in REPEATS)]
+    atoms += [cases.lattice(shape, elements) for shape in SHAPES]
+    found = []
+    for number, (label, module) in enumerate(models):
+        tables = export.export(module)
+        found += [Row(case, label, tables, module) for case in (atoms[: len(REPEATS)] if number else atoms)]
+    four = cases.random_model(BAR_CHANNELS)
+    lattice = cases.lattice(SHAPES[1], tuple(cases.models.known_elements(four)))
+    return [*found, Row(lattice, f"{BAR_CHANNELS} random", export.export(four), four)]
+
+
 def measure() -> list[Bar]:
-    """Print one row per cell and return the bars."""
-    module = cases.embedded()
-    tables, four = export.export(module), cases.random_model()
+    """Print one row per cell and model, and return the bars."""
     print(
         f"{cases.MODEL.name}, one thread, CPU µs per atom and step; native: {build.best_target()} unless said"
     )
     heads = ("native", "f64", "avx2", "generic", "torch f32", "LAMMPS+native", "LAMMPS+torch", "ratio")
-    print(f"{'atoms':>6} {'elements':>16} " + " ".join(f"{head:>13}" for head in heads), flush=True)
-    eight = tuple(cases.models.known_elements(module))
-    rows = [
-        *((cases.crystal(CRYSTAL, repeats), tables, cases.embedded) for repeats in REPEATS),
-        *((cases.lattice(shape, eight), tables, cases.embedded) for shape in SHAPES),
-        (
-            cases.lattice(SHAPES[1], tuple(cases.models.known_elements(four))),
-            export.export(four),
-            lambda: four,
-        ),
-    ]
+    print(
+        f"{'atoms':>6} {'elements':>8} {'model':>13} " + " ".join(f"{head:>13}" for head in heads), flush=True
+    )
     bars = []
     order = list(build.TARGETS)
     runnable = order[order.index(build.best_target()) :]
-    for number, (case, table, fresh) in enumerate(rows):
+    for row in rows():
+        case, elements = row.case, len(set(row.case.species))
         calls = max(2, CALLS_ATOMS // len(case))
-        few, torch = max(1, calls // SLOWER), cases.torch(fresh(), case)
+        few, torch = max(1, calls // SLOWER), cases.torch(copy.deepcopy(row.module), case)
         times = [
-            alone(cases.native(table, case), case, calls),
-            alone(cases.native(table, case, dtype="float64"), case, calls),
+            alone(cases.native(row.tables, case), case, calls),
+            alone(cases.native(row.tables, case, dtype="float64"), case, calls),
             *(
-                alone(cases.native(table, case, target=target), case, calls) if target in runnable else np.nan
+                alone(cases.native(row.tables, case, target=target), case, calls)
+                if target in runnable
+                else np.nan
                 for target in ("avx2", "generic")
             ),
             alone(torch, case, few),
         ]
-        whole = end_to_end(cases.native(table, case), case, calls)
-        slow = end_to_end(torch, case, few)
-        label = f"{len(set(case.species))} random weights" if number == len(rows) - 1 else case.name[:16]
-        row = " ".join(f"{value:13.1f}" for value in (*times, whole, slow, slow / whole))
-        print(f"{len(case):6d} {label:>16} {row}", flush=True)
-        what = f"{len(case)} atoms, {label}"
-        bars += [
-            Bar(f"LAMMPS + native, {what}", 20.0 if len(case) < SMALL else 12.0, whole, "µs/atom/step"),
-            Bar(f"torch over native under LAMMPS, {what}", 20.0, slow / whole, "times", at_least=True),
-        ]
+        # A random mixture, or random weights, fall downhill, which the guards take for a failure.
+        guarded = case.name == CRYSTAL and row.label.endswith("channels")
+        whole = end_to_end(cases.native(row.tables, case), case, calls, guarded)
+        slow = end_to_end(torch, case, few, guarded)
+        numbers = " ".join(f"{value:13.1f}" for value in (*times, whole, slow, slow / whole))
+        print(f"{len(case):6d} {elements:8d} {row.label:>13} {numbers}", flush=True)
+        what = f"{len(case)} atoms, {elements} elements, {row.label}"
+        if row.tables.channels == BAR_CHANNELS:
+            limit = 20.0 if len(case) < SMALL else 12.0
+            bars.append(Bar(f"LAMMPS + native, {what}", limit, whole, "µs/atom/step"))
+        bars.append(
+            Bar(f"torch over native under LAMMPS, {what}", 20.0, slow / whole, "times", at_least=True)
+        )
     return bars
 
 
