@@ -13,6 +13,9 @@
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
 # make check-inputs  the bars of bringing your own structure or trajectory: worked entries end to end, broken files
 # make inspect FILE='run*.dump'  what would be understood of a trajectory, and what is missing
+# make evaluate MODEL=file DATA=frames.extxyz [TEACHER=chgnet]  a potential of your own beside your own DFT
+# make card MODEL=student.safetensors DATA='frames.extxyz …'  the whole evaluation of a student, with its model card
+# make check-potential  every bar of the embedded potential (ARGUMENTS="--only contacts" or --quick for a part)
 # make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
 
 SHELL := /bin/bash
@@ -94,6 +97,16 @@ check-inputs: setup
 
 potential: setup
 	snakemake potential
+
+.PHONY: evaluate card check-potential
+evaluate: setup
+	@OMP_NUM_THREADS=1 PYTHONPATH=scripts python -m getsei.evaluate "$(MODEL)" $(DATA) $(if $(TEACHER),--teacher "$(TEACHER)") $(OPTIONS)
+
+card: setup
+	snakemake evaluate_potential --config "potential_training={student: '$(MODEL)', labelled: [$$(echo $(DATA) | sed "s/ /, /g")]}"
+
+check-potential: setup
+	OMP_NUM_THREADS=1 python benchmarks/check_potential.py $(ARGUMENTS)
 
 crosscheck: setup .venv-crosscheck/.installed
 	snakemake crosscheck

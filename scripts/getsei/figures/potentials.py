@@ -15,6 +15,9 @@ from getsei.potentials.evaluation import bars, plan
 ENERGY_RANGE_eV = (-6.0, 40.0)
 SHOWN_PAIRS = ("P-S", "Ge-S", "Li-S", "O-Zr", "La-O", "Li-O", "Li-Li")
 """Pairs whose radial distributions are drawn, where they occur."""
+LINEAR_meV = 5.0
+"""Energy errors within this are drawn on a linear scale, larger ones on a logarithmic one."""
+ENERGY_TICKS_meV = (-10000, -1000, -100, -20, -5, 0, 5, 20, 100, 1000, 10000)
 DASHED = (0, (3, 1.5))
 
 
@@ -33,12 +36,28 @@ def accuracy(report: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]] = ()
     figure = Figure(figsize=(style.TWO_COLUMNS_IN, 2.4 + 0.2 * rows))
     ((forces, energies, learning), (kinds, systems, elements)) = figure.subplots(2, 3)
     parity, by_kind = report["parity"], report["errors_by_kind"]
+    _forces(forces, parity)
+    style.panel(forces, "a", f"{len(parity['force_element'])} force components")
+    _energies(energies, parity)
+    style.panel(energies, "b", f"energy, {by_kind['all']['energy_meV_per_atom']['rmse']:.3g} meV/atom")
+    _learning(learning, rounds)
+    style.panel(learning, "c", "validation force error")
+    for axes, letter, (name, entries) in zip(
+        (kinds, systems, elements), "def", _force_errors(report).items(), strict=True
+    ):
+        _bars(axes, entries)
+        style.panel(axes, letter, f"by {name}")
+    style.despine(figure)
+    return figure
+
+
+def _forces(axes: Axes, parity: Mapping[str, Any]) -> None:
     reference = np.array(parity["force_reference_eV_per_A"])
     predicted = np.array(parity["force_predicted_eV_per_A"])
     symbols = np.array(parity["force_element"])
     for element in sorted(set(parity["force_element"])):
         own = symbols == element
-        forces.plot(
+        axes.plot(
             reference[own],
             predicted[own],
             ".",
@@ -48,33 +67,9 @@ def accuracy(report: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]] = ()
             rasterized=True,
         )
     limits = [min(reference.min(), predicted.min()), max(reference.max(), predicted.max())]
-    forces.plot(limits, limits, color=style.INK, lw=0.6)
-    forces.set(xlabel="reference force (eV/Å)", ylabel="predicted force (eV/Å)")
-    forces.legend(markerscale=3, handletextpad=0.1, borderpad=0)
-    style.panel(forces, "a", f"{len(reference)} force components")
-    _energies(energies, parity)
-    style.panel(energies, "b", f"energy, {by_kind['all']['energy_meV_per_atom']['rmse']:.3g} meV/atom")
-    _learning(learning, rounds)
-    style.panel(learning, "c", "validation force error")
-    for axes, letter, name, entries in (
-        (kinds, "d", "kind of frame", {k: v["force_meV_per_A"] for k, v in by_kind.items()}),
-        (
-            systems,
-            "e",
-            "system",
-            {k: v["force_meV_per_A"] for k, v in report["errors_by_system"].items() if k != "all"},
-        ),
-        (
-            elements,
-            "f",
-            "element",
-            {k: {"rmse": v["force_rmse_meV_per_A"], **v} for k, v in report["errors_by_element"].items()},
-        ),
-    ):
-        _bars(axes, entries)
-        style.panel(axes, letter, f"by {name}")
-    style.despine(figure)
-    return figure
+    axes.plot(limits, limits, color=style.INK, lw=0.6)
+    axes.set(xlabel="reference force (eV/Å)", ylabel="predicted force (eV/Å)")
+    axes.legend(markerscale=3, handletextpad=0.1, borderpad=0)
 
 
 def _energies(axes: Axes, parity: Mapping[str, Any]) -> None:
@@ -84,7 +79,12 @@ def _energies(axes: Axes, parity: Mapping[str, Any]) -> None:
     noise = np.random.default_rng(1).uniform(-0.25, 0.25, len(place))
     axes.axvline(0.0, color=style.LIGHT, lw=0.8)
     axes.plot(error, place + noise, ".", ms=3, color=style.PALETTE[0])
-    axes.set_xscale("symlog", linthresh=5.0)
+    axes.set_xscale("symlog", linthresh=LINEAR_meV)
+    reach = max(1.2 * float(np.abs(error).max()), LINEAR_meV)
+    axes.set_xlim(-reach, reach)
+    ticks = [number for number in ENERGY_TICKS_meV if abs(number) <= reach]
+    axes.set_xticks(ticks, [str(number) for number in ticks])
+    axes.set_xticks([], minor=True)
     axes.set_yticks(range(len(kinds)), [style.wrapped(kind, 24, 1) for kind in kinds])
     axes.invert_yaxis()
     axes.set_xlabel("predicted - reference (meV/atom)")
@@ -113,25 +113,83 @@ def _learning(axes: Axes, rounds: Sequence[Mapping[str, Any]]) -> None:
     axes.legend()
 
 
-def _bars(axes: Axes, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    names = list(entries)
-    height = np.array([entries[name]["rmse"] for name in names])
-    bounds = np.array([entries[name]["interval95"] or [np.nan, np.nan] for name in names], dtype=float)
-    place = np.arange(len(names))
-    axes.barh(place, height, color=style.LIGHT)
-    axes.errorbar(
-        height,
-        place,
-        xerr=style.bars(height, bounds[:, 0], bounds[:, 1]),
-        fmt="none",
-        ecolor=style.INK,
-        lw=0.8,
-        capsize=2,
-    )
-    axes.axvline(bars.WORST_FORCE, color=style.GREY, lw=0.7, ls=DASHED)
-    axes.set_yticks(place, [style.wrapped(name, 24, 1) for name in names])
+def _bars(
+    axes: Axes, *series: Mapping[str, Mapping[str, Any]], limit: float | None = bars.WORST_FORCE
+) -> None:
+    """Draw the errors of one or more potentials in the same groups, side by side."""
+    names = list(series[0])
+    width = 0.8 / len(series)
+    for number, entries in enumerate(series):
+        height = np.array([entries[name]["rmse"] for name in names])
+        bounds = np.array([entries[name]["interval95"] or [np.nan, np.nan] for name in names], dtype=float)
+        place = np.arange(len(names)) + width * (number - 0.5 * (len(series) - 1))
+        colour = style.LIGHT if len(series) == 1 else style.state_colour(number)
+        axes.barh(place, height, width, color=colour)
+        known = np.isfinite(bounds).all(axis=1)
+        axes.errorbar(
+            height[known],
+            place[known],
+            xerr=style.bars(height, bounds[:, 0], bounds[:, 1])[:, known],
+            fmt="none",
+            ecolor=style.INK,
+            lw=0.8,
+            capsize=2,
+        )
+    if limit is not None:
+        axes.axvline(limit, color=style.GREY, lw=0.7, ls=DASHED)
+    axes.set_yticks(range(len(names)), [style.wrapped(name, 24, 1) for name in names])
     axes.invert_yaxis()
     axes.set_xlabel("force RMSE (meV/Å)")
+
+
+def _force_errors(report: Mapping[str, Any]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Return the force errors by kind, system and element."""
+    return {
+        "kind of frame": {k: v["force_meV_per_A"] for k, v in report["errors_by_kind"].items()},
+        "system": {k: v["force_meV_per_A"] for k, v in report["errors_by_system"].items() if k != "all"},
+        "element": {
+            k: {"rmse": v["force_rmse_meV_per_A"], "interval95": v["interval95"]}
+            for k, v in report["errors_by_element"].items()
+        },
+    }
+
+
+@style.themed
+def compared(reports: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw one or two potentials beside labelled frames.
+
+    Parameters
+    ----------
+    reports : mapping
+        Name of each potential to what `getsei.potentials.evaluation.accuracy.report` says of it.
+    """
+    groups = {name: _force_errors(report) for name, report in reports.items()}
+    rows = max(len(entries) for entries in next(iter(groups.values())).values())
+    below = 1.1 + 0.14 * len(reports) * max(rows, 3)
+    height = 2.2 * len(reports) + below
+    figure = Figure(figsize=(style.TWO_COLUMNS_IN, height))
+    upper, lower = figure.subfigures(2, 1, height_ratios=[height - below, below])
+    letters = iter("abcdefghij")
+    for row, (name, report) in zip(
+        upper.subplots(len(reports), 2, squeeze=False), reports.items(), strict=True
+    ):
+        found = report["errors_by_kind"]["all"]
+        _forces(row[0], report["parity"])
+        style.panel(row[0], next(letters), f"{name}: forces, {found['force_meV_per_A']['rmse']:.3g} meV/Å")
+        _energies(row[1], report["parity"])
+        style.panel(row[1], next(letters), f"energies, {found['energy_meV_per_atom']['rmse']:.3g} meV/atom")
+    for axes, label in zip(lower.subplots(1, 3), ("kind of frame", "system", "element"), strict=True):
+        _bars(axes, *(group[label] for group in groups.values()), limit=None)
+        style.panel(axes, next(letters), f"by {label}")
+    if len(reports) > 1:
+        figure.legend(
+            [Line2D([], [], lw=5, color=style.state_colour(number)) for number in range(len(reports))],
+            list(reports),
+            loc="outside lower center",
+            ncols=len(reports),
+        )
+    style.despine(figure)
+    return figure
 
 
 @style.themed

@@ -39,6 +39,7 @@ class Picture:
         object.__setattr__(self, "src", f"data:image/png;base64,{data}")
 
 
+INTERVALS = "Root mean square; in brackets the 95 % interval of a bootstrap over trajectories."
 ACCURACY_CAPTION = (
     "Errors on labelled frames. a: predicted against reference force components. b: errors of the "
     "energies by kind of frame (linear within 5 meV/atom). c: force error on the validation part by "
@@ -53,6 +54,15 @@ PHYSICS_CAPTION = (
     "framework bonds of the start that are broken, one line per seed, number of bonds in brackets; radial "
     "distribution functions of the bulk crystals. Full lines: student, broken lines: teacher, from the "
     "same atoms with the same velocities and random forces."
+)
+
+COMPARED_CAPTION = (
+    "Above: predicted against reference force components (a sample of them, coloured by element), and "
+    "errors of the "
+    "energies by kind of frame (linear within 5 meV/atom), for each potential. Below: root mean square "
+    "force error "
+    "per component by kind of frame, by system and by element; bars are 95 % intervals from a bootstrap over "
+    "trajectories, absent below three."
 )
 
 
@@ -97,33 +107,34 @@ def of_bars(bars: Iterable[Bar]) -> Sheet:
     return Sheet("Bars", ("bar", "limit", "measured", "verdict"), rows, f"{met} of {len(rows)} met.")
 
 
-def of_errors(found: Mapping[str, Any], who: str = "student") -> list[Sheet]:
-    """Return the tables of the errors on labelled frames."""
-
-    def entry(value: Mapping[str, Any] | None) -> str:
-        if value is None:
-            return ""
-        low, high = value["interval95"] or (None, None)
-        return f"{value['rmse']:.3g}" + (f" [{low:.3g}, {high:.3g}]" if low is not None else "")
-
+def of_summaries(name: str, rows: Sequence[tuple[str, Mapping[str, Any]]], text: str = INTERVALS) -> Sheet:
+    """Return a table with one line per summary of `accuracy.summary`."""
     columns = ("", "frames", "trajectories", "energy (meV/atom)", "force (meV/Å)", "stress (GPa)")
+    lines = [
+        (label, row["frames"], row["trajectories"], *(_error(row[key]) for key in accuracy.QUANTITIES))
+        for label, row in rows
+    ]
+    return Sheet(name, columns, lines, text)
+
+
+def _error(value: Mapping[str, Any] | None) -> str:
+    if value is None:
+        return ""
+    low, high = value["interval95"] or (None, None)
+    return f"{value['rmse']:.3g}" + (f" [{low:.3g}, {high:.3g}]" if low is not None else "")
+
+
+def of_errors(found: Mapping[str, Any], who: str = "the student") -> list[Sheet]:
+    """Return the tables of the errors on labelled frames."""
     sheets = [
-        Sheet(
-            f"Errors of the {who} by {label}",
-            columns,
-            [
-                (name, row["frames"], row["trajectories"], *(entry(row[key]) for key in accuracy.QUANTITIES))
-                for name, row in found[group].items()
-            ],
-            "Root mean square; in brackets the 95 % interval of a bootstrap over trajectories.",
-        )
+        of_summaries(f"Errors of {who} by {label}", list(found[group].items()))
         for group, label in accuracy.GROUPS.items()
     ]
     elements = [
-        (name, row["atoms"], entry({"rmse": row["force_rmse_meV_per_A"], "interval95": row["interval95"]}))
+        (name, row["atoms"], _error({"rmse": row["force_rmse_meV_per_A"], "interval95": row["interval95"]}))
         for name, row in found["errors_by_element"].items()
     ]
-    return [*sheets, Sheet(f"Force errors of the {who} by element", ("", "atoms", "force (meV/Å)"), elements)]
+    return [*sheets, Sheet(f"Force errors of {who} by element", ("", "atoms", "force (meV/Å)"), elements)]
 
 
 def _number(value: Any, digits: int = 4) -> str:

@@ -133,8 +133,8 @@ def of_contacts(found: Mapping[str, Any]) -> Iterator[Bar]:
     yield Bar(name, limit, f"{len(wrong)} of {len(scans)}{': ' + told if told else ''}", not wrong)
 
 
-def of_dynamics(found: Mapping[str, Any]) -> Iterator[Bar]:
-    """Yield the bars of stability without guards and of energy conservation."""
+def of_stability(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield the bars of the interfaces without guards."""
     if not found["stability"]:
         yield _missing("stability of the interfaces", "as long as the settings say")
     for run in found["stability"]:
@@ -145,6 +145,10 @@ def of_dynamics(found: Mapping[str, Any]) -> Iterator[Bar]:
             f"{', ' + run['ended_by'] if run['ended_by'] else ''})",
             bool(run["survived"]),
         )
+
+
+def of_energy(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield the bars of energy conservation."""
     if not found["energy_conservation"]:
         yield _missing("drift of the energy", f"< {DRIFT:g} meV/atom")
     for system, entry in found["energy_conservation"].items():
@@ -209,7 +213,8 @@ def every(errors: Mapping[str, Any] | None, found: Mapping[str, Any]) -> list[Ba
         *of_accuracy(errors),
         *of_solids(found),
         *of_contacts(found),
-        *of_dynamics(found),
+        *of_energy(found),
+        *of_stability(found),
         *of_diffusion(found),
         *of_speed(found),
     ]

@@ -23,6 +23,7 @@ NEEDED = (
     "metal",
     "products",
     "orderings",
+    "frame_weights",
     "seed",
     "evaluation",
 )
