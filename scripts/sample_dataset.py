@@ -4,23 +4,21 @@ from getsei import job
 
 job.prepare(snakemake)
 
+import json
 from pathlib import Path
 
-from getsei.potentials import active, dataset, teachers
+from getsei.potentials import active, dataset, teachers, uncertainty
 
 with job.logged(snakemake) as log:
     cfg, number = snakemake.params.cfg, int(snakemake.wildcards.round)
     if number == 0:
         frames = list(active.first_round(cfg, teachers.load(cfg["teacher"])))
     else:
-        frames = list(active.later_round(cfg, number, Path(snakemake.input.student), None))
+        student = Path(snakemake.input.student)
+        frames = list(active.later_round(cfg, number, student, uncertainty.doubt_of(student)))
     known = [frame for path in snakemake.input.known for frame in dataset.load(path)]
     kept = dataset.unique(frames, cfg["elements"], known)
     dataset.save(snakemake.output.frames, kept)
-    log.info(
-        "round %d: %d frames, %d duplicates dropped, %d atoms",
-        number,
-        len(kept),
-        len(frames) - len(kept),
-        sum(map(len, kept)),
-    )
+    counts = {"kept": len(kept), "duplicates": len(frames) - len(kept), "atoms": sum(map(len, kept))}
+    Path(snakemake.output.sampled).write_text(json.dumps(counts) + "\n", encoding="utf-8")
+    log.info("round %d: %s", number, counts)

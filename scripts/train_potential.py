@@ -19,7 +19,7 @@ with job.logged(snakemake) as log:
         Path(snakemake.output.student).parent / "training",
         Path(snakemake.output.student),
         architecture=training.Architecture(**cfg["architecture"]),
-        schedule=training.Schedule(**cfg["schedules"][min(number, len(cfg["schedules"]) - 1)]),
+        schedule=training.Schedule(**snakemake.params.schedule),
         seed=cfg["seed"],
         device=cfg["device"],
         start=Path(snakemake.input.previous).parent / "training" if number else None,

@@ -1,4 +1,11 @@
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +96,71 @@ def test_the_next_round_goes_on_where_the_last_one_ended(trained, parts, tmp_pat
     # (EMA) starts anew, hence the loose bound.
     assert np.abs(after - before).max() < 0.2 * fresh + 0.02
     assert re.search(r"epoch-\d", training.checkpoints_of(tmp_path / "work")[-1].name)
+
+
+def test_a_resample_draws_whole_trajectories_and_keeps_the_isolated_atoms(parts):
+    frames = [
+        *parts["train"],
+        *(sampling.tagged(f, "crystal", f.info["trajectory"], 1) for f in labelled(6, 1)[:6]),
+    ]
+    found = training.resampled(frames, 1)
+    by_name = Counter(f.info["trajectory"] for f in found if f.info["kind"] == "crystal")
+    assert set(by_name) < {f"t1-{number}" for number in range(6)}
+    assert sum(by_name.values()) == 12
+    assert all(count % 2 == 0 for count in by_name.values())
+    isolated = [f for f in found if f.info["kind"] == dilute.ISOLATED]
+    assert len(isolated) == sum(f.info["kind"] == dilute.ISOLATED for f in frames)
+    assert [f.info["trajectory"] for f in training.resampled(frames, 2)] != [
+        f.info["trajectory"] for f in found
+    ]
+
+
+MEMBER = """
+import logging, sys
+from pathlib import Path
+from getsei.potentials import dataset, training
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+folder = Path(sys.argv[1])
+parts = dataset.split(dataset.load(folder / "labelled.extxyz"))
+parts["validation"] = parts["validation"] or parts["train"][:2]
+training.train(
+    parts | {"train": training.resampled(parts["train"], 1001)},
+    folder / "member1",
+    folder / "member1.safetensors",
+    architecture=training.Architecture(channels=4, cutoff_A=4.0),
+    schedule=training.Schedule(epochs=4, learning_rate=0.004),
+    seed=training.member_seed(1, 1),
+    start=Path(sys.argv[2]),
+)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_member_of_a_committee_goes_on_where_it_was(trained, parts, tmp_path):
+    folder, path = trained
+    dataset.save(tmp_path / "labelled.extxyz", parts["train"])
+    scripts = str(Path(training.__file__).resolve().parents[2])
+    words = [sys.executable, "-c", MEMBER, str(tmp_path), str(folder / "work")]
+    environment = {**os.environ, "PYTHONPATH": scripts}
+    checkpoints = tmp_path / "member1/checkpoints"
+    first = subprocess.Popen(words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        while not list(checkpoints.glob("*_run-1001_epoch-1.pt")) and first.poll() is None:
+            time.sleep(0.02)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    assert not (tmp_path / "member1.safetensors").exists()
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    journal = (tmp_path / "member1/training.log").read_text()
+    assert [journal.count(f"Epoch {number}:") for number in (0, 3)] == [1, 1]
+    atoms = parts["test"][0]
+    member, student = (
+        MACEPotential(model, engine="torch").get_forces(atoms)
+        for model in (tmp_path / "member1.safetensors", path)
+    )
+    assert np.abs(member - student).max() > 1e-4
 
 
 @pytest.mark.slow

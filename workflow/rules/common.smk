@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from getsei import captions, job, preflight, settings
+from getsei import captions, job, json_files, preflight, settings
 from getsei.dynamics import protocol
 from getsei.errors import UserError
 from getsei.potentials import sources
@@ -52,6 +52,7 @@ wildcard_constraints:
     replica="r[0-9]+",
     segment="react|equilibrate|produce[0-9]{3}",
     round="[0-9]+",
+    member="[0-9]+",
     who="student|teacher",
     part="[^/]+",
 
@@ -244,3 +245,80 @@ def regions_report(wildcards):
     system = SYSTEMS[wildcards.system].get("sampled_by", wildcards.system)
     stage = "trajectory" if system in OWN else "interface"
     return f"<results>/{system}/{wildcards.replica}/{stage}/report.json"
+
+
+def training_part(*keys):
+    """Return a part of the settings `potential_training`, so that a job depends on nothing else."""
+    return {key: TRAINING[key] for key in keys}
+
+
+def of_round(number, name):
+    """Return the path of a file of a round of active learning."""
+    return f"<results>/potential/round{number}/{name}"
+
+
+def of_round_before(name):
+    """Return an input function for a file of the round before."""
+    return lambda wildcards: of_round(int(wildcards.round) - 1, name)
+
+
+def of_rounds_before(name):
+    """Return an input function for a file of every earlier round."""
+    return lambda wildcards: [of_round(n, name) for n in range(int(wildcards.round))]
+
+
+def of_rounds_until(name):
+    """Return an input function for a file of this round and of every earlier one."""
+    return lambda wildcards: [
+        of_round(n, name) for n in range(int(wildcards.round) + 1)
+    ]
+
+
+def schedule_of_round(wildcards):
+    """Return the schedule of the training of a round; the last one serves all further rounds."""
+    schedules = TRAINING["schedules"]
+    return schedules[min(int(wildcards.round), len(schedules) - 1)]
+
+
+def committee_members():
+    """Return the numbers of the members to train; none where the readouts are drawn."""
+    committee = TRAINING["committee"]
+    trained = committee["method"] == "committee"
+    return range(1, committee["members"] + 1) if trained else []
+
+
+def last_round():
+    """Return the round after which active learning stops; known once the rounds before it are reviewed."""
+    for number in range(TRAINING["rounds"] - 1):
+        review = checkpoints.review_round.get(round=number).output.review
+        if json_files.load(review)["stop"]:
+            return number
+    return TRAINING["rounds"] - 1
+
+
+def final_student(wildcards):
+    """Return the model to evaluate: the one that is named, or the student of the last round."""
+    return TRAINING.get("student") or of_round(last_round(), "student.safetensors")
+
+
+def final_uncertainty(wildcards):
+    """Return the uncertainty of the student of the last round."""
+    return of_round(last_round(), "student.uncertainty.safetensors")
+
+
+def test_data(name):
+    """Return an input function for a file of every round, unless labelled data are named."""
+
+    def of_data(wildcards):
+        if "labelled" in TRAINING:
+            return TRAINING["labelled"] if name == "labelled.extxyz" else []
+        return [of_round(n, name) for n in range(last_round() + 1)]
+
+    return of_data
+
+
+def round_folders(wildcards):
+    """Return the folders of all rounds."""
+    return [
+        f"{RESULTS}/potential/round{number}" for number in range(TRAINING["rounds"])
+    ]

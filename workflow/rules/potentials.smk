@@ -1,30 +1,26 @@
 TRAINING = settings.of_training(config)
-FINAL_STUDENT = TRAINING.get(
-    "student", f"<results>/potential/round{TRAINING['rounds'] - 1}/student.safetensors"
+ROUND = "<results>/potential/round{round}"
+SAMPLING = (
+    "teacher",
+    "seed",
+    "elements",
+    "electrolytes",
+    "metal",
+    "products",
+    "orderings",
+    "frames_per_amplitude",
+    "frame_weights",
+    "frames_per_round",
+    "teacher_md",
+    "student_md",
 )
-TEST_DATA = {
-    "labelled": TRAINING.get(
-        "labelled",
-        expand(
-            "<results>/potential/round{number}/labelled.extxyz",
-            number=range(TRAINING["rounds"]),
-        ),
-    ),
-    "counts": (
-        []
-        if "labelled" in TRAINING
-        else expand(
-            "<results>/potential/round{number}/counts.json",
-            number=range(TRAINING["rounds"]),
-        )
-    ),
-}
 
 
 rule potential:
     input:
         "<results>/potential/getsei-small.yaml",
         "<results>/potential/evaluation.html",
+        "<results>/potential/getsei-small.uncertainty.safetensors",
     localrule: True
 
 
@@ -32,14 +28,16 @@ rule sample_dataset:
     input:
         student=branch(
             lambda wildcards: int(wildcards.round) > 0,
-            then=lambda wildcards: f"<results>/potential/round{int(wildcards.round) - 1}/student.safetensors",
+            then=of_round_before("student.safetensors"),
         ),
-        known=lambda wildcards: expand(
-            "<results>/potential/round{number}/frames.extxyz",
-            number=range(int(wildcards.round)),
+        uncertainty=branch(
+            lambda wildcards: int(wildcards.round) > 0,
+            then=of_round_before("student.uncertainty.safetensors"),
         ),
+        known=of_rounds_before("frames.extxyz"),
     output:
-        frames="<results>/potential/round{round}/frames.extxyz",
+        frames=f"{ROUND}/frames.extxyz",
+        sampled=f"{ROUND}/sampled.json",
     log:
         "<logs>/potential/sample_dataset_{round}.log",
     benchmark:
@@ -51,7 +49,7 @@ rule sample_dataset:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        cfg=TRAINING,
+        cfg=training_part(*SAMPLING),
         code=code_digest("sample_dataset.py"),
     script:
         "../../scripts/sample_dataset.py"
@@ -59,10 +57,10 @@ rule sample_dataset:
 
 rule label_frames:
     input:
-        frames="<results>/potential/round{round}/frames.extxyz",
+        frames=f"{ROUND}/frames.extxyz",
     output:
-        labelled="<results>/potential/round{round}/labelled.extxyz",
-        counts="<results>/potential/round{round}/counts.json",
+        labelled=f"{ROUND}/labelled.extxyz",
+        counts=f"{ROUND}/counts.json",
     log:
         "<logs>/potential/label_frames_{round}.log",
     benchmark:
@@ -82,16 +80,13 @@ rule label_frames:
 
 rule train_potential:
     input:
-        labelled=lambda wildcards: expand(
-            "<results>/potential/round{number}/labelled.extxyz",
-            number=range(int(wildcards.round) + 1),
-        ),
+        labelled=of_rounds_until("labelled.extxyz"),
         previous=branch(
             lambda wildcards: int(wildcards.round) > 0,
-            then=lambda wildcards: f"<results>/potential/round{int(wildcards.round) - 1}/student.safetensors",
+            then=of_round_before("student.safetensors"),
         ),
     output:
-        student="<results>/potential/round{round}/student.safetensors",
+        student=f"{ROUND}/student.safetensors",
     log:
         "<logs>/potential/train_potential_{round}.log",
     benchmark:
@@ -104,17 +99,117 @@ rule train_potential:
         runtime=growing(720),
         gpu=int(TRAINING["device"] == "cuda"),
     params:
-        cfg=TRAINING,
+        cfg=training_part("architecture", "seed", "device"),
+        schedule=schedule_of_round,
         code=code_digest("train_potential.py"),
     script:
         "../../scripts/train_potential.py"
 
 
+rule train_member:
+    input:
+        labelled=of_rounds_until("labelled.extxyz"),
+        student=f"{ROUND}/student.safetensors",
+    output:
+        member=f"{ROUND}/committee/member{{member}}.safetensors",
+    log:
+        "<logs>/potential/train_member_{round}_{member}.log",
+    benchmark:
+        "<benchmarks>/potential/train_member_{round}_{member}.tsv"
+    conda:
+        "../../envs/train_member.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(6000),
+        runtime=growing(720),
+        gpu=int(TRAINING["device"] == "cuda"),
+    params:
+        cfg=training_part("architecture", "committee", "seed", "device"),
+        code=code_digest("train_member.py"),
+    script:
+        "../../scripts/train_member.py"
+
+
+rule calibrate_potential:
+    input:
+        student=f"{ROUND}/student.safetensors",
+        labelled=of_rounds_until("labelled.extxyz"),
+        members=expand(
+            f"{ROUND}/committee/member{{member}}.safetensors",
+            member=committee_members(),
+            allow_missing=True,
+        ),
+    output:
+        uncertainty=f"{ROUND}/student.uncertainty.safetensors",
+        report=f"{ROUND}/uncertainty.json",
+    log:
+        "<logs>/potential/calibrate_potential_{round}.log",
+    benchmark:
+        "<benchmarks>/potential/calibrate_potential_{round}.tsv"
+    conda:
+        "../../envs/calibrate_potential.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        cfg=training_part("committee", "seed"),
+        code=code_digest("calibrate_potential.py"),
+    script:
+        "../../scripts/calibrate_potential.py"
+
+
+checkpoint review_round:
+    input:
+        labelled=of_rounds_until("labelled.extxyz"),
+        counts=f"{ROUND}/counts.json",
+        sampled=f"{ROUND}/sampled.json",
+        student=f"{ROUND}/student.safetensors",
+        previous=branch(
+            lambda wildcards: int(wildcards.round) > 0,
+            then=of_round_before("student.safetensors"),
+        ),
+        uncertainty=branch(
+            lambda wildcards: int(wildcards.round) > 0,
+            then=of_round_before("student.uncertainty.safetensors"),
+        ),
+        before=branch(
+            lambda wildcards: int(wildcards.round) > 0,
+            then=of_round_before("round.json"),
+        ),
+    output:
+        review=f"{ROUND}/round.json",
+    log:
+        "<logs>/potential/review_round_{round}.log",
+    benchmark:
+        "<benchmarks>/potential/review_round_{round}.tsv"
+    conda:
+        "../../envs/review_round.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        code=code_digest("review_round.py"),
+    script:
+        "../../scripts/review_round.py"
+
+
+rule keep_uncertainty:
+    input:
+        final_uncertainty,
+    output:
+        "<results>/potential/getsei-small.uncertainty.safetensors",
+    localrule: True
+    shell:
+        "cp {input:q} {output:q}"
+
+
 rule evaluate_accuracy:
     input:
-        student=FINAL_STUDENT,
-        labelled=TEST_DATA["labelled"],
-        counts=TEST_DATA["counts"],
+        student=final_student,
+        labelled=test_data("labelled.extxyz"),
+        counts=test_data("counts.json"),
     output:
         found="<results>/potential/evaluation/accuracy.json",
         table=report(
@@ -142,7 +237,7 @@ rule evaluate_accuracy:
 
 rule evaluate_part:
     input:
-        student=branch(lambda wildcards: wildcards.who == "student", then=FINAL_STUDENT),
+        student=branch(lambda wildcards: wildcards.who == "student", then=final_student),
     output:
         found="<results>/potential/evaluation/{who}/{part}.json",
     log:
@@ -164,7 +259,7 @@ rule evaluate_part:
 
 rule evaluate_potential:
     input:
-        student=FINAL_STUDENT,
+        student=final_student,
         accuracy="<results>/potential/evaluation/accuracy.json",
         answers=expand(
             "<results>/potential/evaluation/student/{part}.json",
@@ -205,10 +300,7 @@ rule evaluate_potential:
         runtime=growing(30),
     params:
         cfg=TRAINING,
-        folders=[
-            f"{RESULTS}/potential/round{number}"
-            for number in range(TRAINING["rounds"])
-        ],
+        folders=round_folders,
         code=code_digest("evaluate_potential.py"),
     script:
         "../../scripts/evaluate_potential.py"

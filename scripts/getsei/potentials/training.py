@@ -174,6 +174,11 @@ def energies_of_isolated_atoms(frames: Sequence[Atoms]) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
+def member_seed(seed: int, member: int) -> int:
+    """Return the seed of a member of a committee: never that of the student or of another member."""
+    return seed + 1000 * member
+
+
 def resampled(frames: Sequence[Atoms], seed: int) -> list[Atoms]:
     """Return a bootstrap resample of whole trajectories, as many as there are; isolated atoms all stay.
 
@@ -226,8 +231,10 @@ def hand_over(start: Path, folder: Path, schedule: Schedule, seed: int) -> None:
         last_epoch=0,
     )
     target = folder / "checkpoints"
-    target.mkdir(parents=True)
-    torch.save(state, target / f"{NAME}_run-{seed}_epoch-0.pt")
+    target.mkdir(parents=True, exist_ok=True)
+    partial = target / ".first.part"
+    torch.save(state, partial)
+    partial.replace(target / f"{NAME}_run-{seed}_epoch-0.pt")
 
 
 def train(
@@ -274,7 +281,7 @@ def train(
         if not frames[name]:
             raise UserError(f"the {name} part of the data set is empty; sample more trajectories")
         dataset.save(folder / f"{name}.extxyz", frames[name])
-    if start is not None and not (folder / "checkpoints").exists():
+    if start is not None and not checkpoints_of(folder):
         hand_over(start, folder, schedule, seed)
     isolated = energies_of_isolated_atoms([*frames["train"], *frames["validation"]])
     words = command(folder, NAME, architecture, schedule, isolated, seed, device)

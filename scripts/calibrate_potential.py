@@ -1,0 +1,25 @@
+"""Make the uncertainty of the student of a round, calibrated on frames that it never saw."""
+
+from getsei import job
+
+job.prepare(snakemake)
+
+import json
+from pathlib import Path
+
+from getsei.potentials import calibration, dataset
+
+with job.logged(snakemake) as log:
+    cfg = snakemake.params.cfg
+    parts = dataset.split([frame for path in snakemake.input.labelled for frame in dataset.load(path)])
+    found = calibration.calibrate(
+        Path(snakemake.input.student),
+        parts,
+        members=[Path(path) for path in snakemake.input.members],
+        draws=cfg["committee"]["members"],
+        seed=cfg["seed"],
+    )
+    found.save(snakemake.input.student)
+    told = {"method": found.method, "threshold_eV_per_A": found.threshold, **found.report}
+    text = json.dumps(told, indent=1, allow_nan=False)
+    Path(snakemake.output.report).write_text(text + "\n", encoding="utf-8")
