@@ -25,8 +25,10 @@ from getsei.potentials.models import torch
 # isort: split
 from e3nn import o3  # after mace, which `models` imports: e3nn cannot read its constants otherwise
 
-KNOTS_PER_A = 300.0
-"""Errors of the forces fall with its third power; at 200, atoms that repel with 46 eV/Å had 3e-5 eV/Å."""
+BEND_A = 1.0
+"""Knots lie at equal steps of x = r / (r + BEND_A): dense where atoms repel, sparse where little changes."""
+CONTACT_A, KNOTS_PER_A = 2.0, 300.0
+"""At this distance, that of a short bond, there are so many knots per Å: errors fall with the third power."""
 MAX_LMAX = 3
 SAME = 1e-10
 """Relative tolerance within which a probed map must have the assumed structure (float64 arithmetic)."""
@@ -49,8 +51,10 @@ class Tables:
     cutoff_A : () float
     pair_table : (E, E) int
         Which radial table a pair of elements uses.
+    bend_A : () float
+        Knots are uniform in r / (r + bend_A) from 0 to the cutoff.
     radial : (T, tables, knots, 2, L, K)
-        R_lk and dR_lk/dr (1/Å) on a uniform grid from 0 to the cutoff.
+        R_lk and dR_lk/dr (1/Å) at the knots.
     first_source, first_skip : (E, K)
         u and the residual term of the first layer, which depend on the element alone.
     up : (T - 1, K, K)
@@ -82,6 +86,7 @@ class Tables:
     atomic_numbers: NDArray[np.int64]
     cutoff_A: NDArray[np.float64]
     pair_table: NDArray[np.int64]
+    bend_A: NDArray[np.float64]
     radial: NDArray[np.float64]
     first_source: NDArray[np.float64]
     first_skip: NDArray[np.float64]
@@ -168,7 +173,17 @@ def check_class(module: torch.nn.Module) -> tuple[int, int]:
     return channels, len(degrees) - 1
 
 
-def _radial(module: torch.nn.Module, block: torch.nn.Module, pair: tuple[int, int], knots: int) -> NDArray:
+def knots_A(cutoff_A: float) -> NDArray[np.float64]:
+    """Return the distances at which the radial functions are tabulated, from 0 to the cutoff."""
+    end = cutoff_A / (cutoff_A + BEND_A)
+    steps = math.ceil(end * KNOTS_PER_A * (CONTACT_A + BEND_A) ** 2 / BEND_A)
+    x = np.linspace(0.0, end, steps + 1)
+    return BEND_A * x / (1.0 - x)
+
+
+def _radial(
+    module: torch.nn.Module, block: torch.nn.Module, pair: tuple[int, int], distances: NDArray
+) -> NDArray:
     """Return R_lk and its derivative for one pair of elements, shape (knots, 2, L * K)."""
     eye = torch.eye(len(module.atomic_numbers), dtype=torch.float64)
     attrs, edge = eye[list(pair)], torch.tensor([[0], [1]])
@@ -180,7 +195,7 @@ def _radial(module: torch.nn.Module, block: torch.nn.Module, pair: tuple[int, in
         return out if cutoff is None else out * cutoff
 
     # The basis is sin(x)/x: finite at the origin, where it cannot be evaluated.
-    r = torch.linspace(0.0, float(module.r_max), knots, dtype=torch.float64).clamp_min(1e-5)[:, None]
+    r = torch.as_tensor(distances).clamp_min(1e-5)[:, None]
     value, slope = torch.func.jvp(weights, (r,), (torch.ones_like(r),))
     return np.stack([_numpy(value), _numpy(slope)], axis=1)
 
@@ -324,12 +339,12 @@ def export(module: torch.nn.Module) -> Tables:
     pair_table = np.zeros((elements, elements), dtype=np.int64)
     for number, (a, b) in enumerate(pairs):
         pair_table[a, b] = pair_table[b, a] = number if transformed else 0
-    knots = math.ceil(float(module.r_max) * KNOTS_PER_A) + 1
+    distances = knots_A(float(module.r_max))
     radial = []
     for block in module.interactions:
         factors = _tensor_product_scale(block, channels, lmax)
-        per_pair = np.stack([_radial(module, block, pair, knots) for pair in pairs])
-        radial.append(per_pair.reshape(len(pairs), knots, 2, lmax + 1, channels) * factors[:, None])
+        per_pair = np.stack([_radial(module, block, pair, distances) for pair in pairs])
+        radial.append(per_pair.reshape(len(pairs), len(distances), 2, lmax + 1, channels) * factors[:, None])
     first, *later = module.interactions
     eye = torch.eye(channels, dtype=torch.float64)
     embedding = module.node_embedding(torch.eye(elements, dtype=torch.float64))
@@ -342,6 +357,7 @@ def export(module: torch.nn.Module) -> Tables:
         atomic_numbers=module.atomic_numbers.cpu().numpy().astype(np.int64),
         cutoff_A=np.array(float(module.r_max)),
         pair_table=pair_table,
+        bend_A=np.array(BEND_A),
         radial=np.stack(radial),
         first_source=_numpy(first.linear_up(embedding)),
         first_skip=np.stack([skips[e][e] for e in range(elements)]) * use_skip[0],

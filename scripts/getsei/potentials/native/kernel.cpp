@@ -54,7 +54,7 @@ double repulsion(const Model& m, const double* pair, double r, double& slope) {
 // Keep the candidates within the cutoff, with their geometry; add the pair repulsion.
 void find_edges(const Model& m, const System& s, Part& p) {
     const double cutoff2 = m.cutoff * m.cutoff, closest2 = s.closest * s.closest;
-    const double per_A = double(m.intervals) / m.cutoff;
+    const double intervals = double(m.intervals) * (m.cutoff + m.bend) / m.cutoff;
     for (std::int64_t i = p.begin; i < p.end; ++i) {
         const double* xi = s.wrapped + 3 * i;
         Edge* next = s.edges + s.first[i];
@@ -74,17 +74,18 @@ void find_edges(const Model& m, const System& s, Part& p) {
                 return;
             }
             Edge& e = *next++;
-            const double place = r * per_A;
+            const double bent = 1 / (r + m.bend), place = r * bent * intervals;
+            std::int32_t knot = std::int32_t(place);
+            if (knot >= m.intervals) knot = std::int32_t(m.intervals - 1);
             e.sender = std::int32_t(j);
-            e.knot = std::int32_t(place);
-            if (e.knot >= m.intervals) e.knot = std::int32_t(m.intervals - 1);
-            e.t = real(place - e.knot);
+            e.t = real(place - knot);
+            e.per_A = real(m.bend * bent * bent * intervals);
             e.inverse = real(inverse);
             e.x = real(d[0] * inverse);
             e.y = real(d[1] * inverse);
             e.z = real(d[2] * inverse);
             const std::int64_t pair = s.element[i] * m.elements + s.element[j];
-            e.table = m.pair_table[pair];
+            e.row = std::int32_t(m.pair_table[pair] * m.intervals + knot);
             if (r < m.zbl[3 * pair + 2]) {
                 double slope;
                 p.energy += repulsion(m, m.zbl + 3 * pair, r, slope);
@@ -100,9 +101,8 @@ void find_edges(const Model& m, const System& s, Part& p) {
 }
 
 // Radial table: for each pair table, interval, block of channels and degree the four coefficients of a cubic.
-inline const real* cubic(const real* table, const Edge& e, std::int64_t intervals, int channel) {
-    const std::int64_t row = std::int64_t(e.table) * intervals + e.knot;
-    return table + ((row * (K / BLOCK) + channel / BLOCK) * L) * 4 * BLOCK + channel % BLOCK;
+inline const real* cubic(const real* table, const Edge& e, int channel) {
+    return table + ((std::int64_t(e.row) * (K / BLOCK) + channel / BLOCK) * L) * 4 * BLOCK + channel % BLOCK;
 }
 
 // Sources of the messages of a layer: the element's alone in the first one.
@@ -126,7 +126,7 @@ void gather(const Model& m, const System& s, int layer, std::int64_t i, real* M)
             for (int lm = 0; lm < LM; ++lm) acc[lm] = load(M + lm * K + k);
             for (int n = 0; n < count; ++n) {
                 const Edge& e = edges[n];
-                const real* c = cubic(table, e, m.intervals, k);
+                const real* c = cubic(table, e, k);
                 const vec u = load(source(m, s, layer, e.sender) + k), t = splat(e.t);
                 each_degree([&](auto l) __attribute__((always_inline)) {
                     const real* a = c + l * 4 * BLOCK;
@@ -143,7 +143,6 @@ void gather(const Model& m, const System& s, int layer, std::int64_t i, real* M)
 // Forces on the edges of atom i from g = dE/dM_i, and dE/du of their senders.
 void scatter(const Model& m, const System& s, Part& p, int layer, std::int64_t i, const real* g) {
     const real* table = m.radial + std::int64_t(layer) * m.tables * m.intervals * K * L * 4;
-    const real per_A = real(double(m.intervals) / m.cutoff);
     double fi[3] = {}, virial[9] = {};
     for (std::int64_t n = s.first[i]; n < s.edge_end[i]; ++n) {
         const Edge& e = s.edges[n];
@@ -154,7 +153,7 @@ void scatter(const Model& m, const System& s, Part& p, int layer, std::int64_t i
         vec G[LM] = {}, radial = {};
         const vec t = splat(e.t), t3 = splat(3 * e.t);
         for (int k = 0; k < K; k += W) {
-            const real* c = cubic(table, e, m.intervals, k);
+            const real* c = cubic(table, e, k);
             const vec u = load(uj + k);
             vec du = {}, slope = {};
             each_degree([&](auto l) __attribute__((always_inline)) {
@@ -178,7 +177,7 @@ void scatter(const Model& m, const System& s, Part& p, int layer, std::int64_t i
         vec gx, gy, gz;
         gradient(e.x, e.y, e.z, G, gx, gy, gz);
         const real x = sum(gx), y = sum(gy), z = sum(gz), along = x * e.x + y * e.y + z * e.z;
-        const real stretch = sum(radial) * per_A;
+        const real stretch = sum(radial) * e.per_A;
         const double f[3] = {double(stretch * e.x + (x - along * e.x) * e.inverse),
                              double(stretch * e.y + (y - along * e.y) * e.inverse),
                              double(stretch * e.z + (z - along * e.z) * e.inverse)};

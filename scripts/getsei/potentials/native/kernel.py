@@ -36,6 +36,7 @@ class _Model(ctypes.Structure):
     _fields_ = (
         *((name, _INT) for name in ("layers", "elements", "tables", "intervals", "hidden")),
         ("cutoff", _REAL),
+        ("bend", _REAL),
         ("zbl_weight", _REAL * 4),
         ("zbl_exponent", _REAL * 4),
         ("zbl_power", _INT),
@@ -94,12 +95,14 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def _cubics(radial: NDArray, step_A: float) -> NDArray[np.float64]:
+def _cubics(radial: NDArray, cutoff_A: float, bend_A: float) -> NDArray[np.float64]:
     """Return cubics in the place t within an interval: (T, tables, intervals, L, 4, K), highest power first.
 
     They are Hermite's: values and derivatives are exact at the knots; energy and force are continuous.
     """
-    value, slope = radial[:, :, :, 0], radial[:, :, :, 1] * step_A
+    x, step = np.linspace(0.0, cutoff_A / (cutoff_A + bend_A), radial.shape[2], retstep=True)
+    stretch = step * bend_A / (1.0 - x) ** 2  # Å of distance per interval
+    value, slope = radial[:, :, :, 0], radial[:, :, :, 1] * stretch[:, None, None]
     v0, v1, s0, s1 = value[:, :, :-1], value[:, :, 1:], slope[:, :, :-1], slope[:, :, 1:]
     return np.stack([2 * (v0 - v1) + s0 + s1, 3 * (v1 - v0) - 2 * s0 - s1, s0, v0], axis=-2)
 
@@ -121,9 +124,9 @@ def _arrays(tables: Tables, used: NDArray, dtype: str) -> dict[str, NDArray]:
     def back(array: NDArray) -> NDArray:
         return pack(np.swapaxes(array, -1, -2), 2)
 
-    knots, wanted = tables.radial.shape[2], np.unique(tables.pair_table[np.ix_(used, used)])
+    wanted = np.unique(tables.pair_table[np.ix_(used, used)])
     pair_table = np.searchsorted(wanted, tables.pair_table).clip(max=len(wanted) - 1)
-    cubics = pack(_cubics(tables.radial[:, wanted], float(tables.cutoff_A) / (knots - 1)))
+    cubics = pack(_cubics(tables.radial[:, wanted], float(tables.cutoff_A), float(tables.bend_A)))
     blocked = np.moveaxis(cubics.reshape(*cubics.shape[:-1], padded // block, block), -2, 3)
     radial = _aligned(blocked.shape, np.dtype(dtype))
     radial[:] = blocked
@@ -212,6 +215,7 @@ class NativeEvaluator:
             intervals=tables.radial.shape[2] - 1,
             hidden=len(tables.mlp_out),
             cutoff=self.cutoff_A,
+            bend=float(tables.bend_A),
             zbl_weight=(_REAL * 4)(*tables.zbl_terms[:, 0]),
             zbl_exponent=(_REAL * 4)(*tables.zbl_terms[:, 1]),
             zbl_power=int(tables.zbl_power),

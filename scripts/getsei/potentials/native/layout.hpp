@@ -8,16 +8,16 @@ constexpr int MOST_THREADS = 64;
 
 struct Edge {
     std::int32_t sender;
-    std::int32_t knot;
-    real t;           // place between two knots, 0 to 1
-    real inverse;     // 1/r
-    real x, y, z;     // unit vector towards the sender
-    std::int32_t table;
+    std::int32_t row;  // of the radial tables
+    real t;            // place between two knots, 0 to 1
+    real per_A;        // its derivative
+    real inverse;      // 1/r
+    real x, y, z;      // unit vector towards the sender
 };
 
 struct Model {
     std::int64_t layers, elements, tables, intervals, hidden;
-    double cutoff;
+    double cutoff, bend;               // knots lie at equal steps of r / (r + bend)
     double zbl_weight[4], zbl_exponent[4];
     std::int64_t zbl_power;
     const std::int32_t* pair_table;  // E x E
