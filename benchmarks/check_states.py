@@ -6,8 +6,8 @@ times of one thread, so that other jobs disturb little. Sections, to run some of
 
 - ``synthetic``: ten samples with six known states;
 - ``own``: the finished runs in ``results/`` (``make`` first);
-- ``encoders``: both encoders on the environments of the finished runs (only when asked for: a quarter of an
-  hour, and nothing of it is a bar);
+- ``encoders``: both encoders on the environments of the finished runs (only when asked for: some minutes,
+  and nothing of it is a bar);
 - ``trajectory``: a trajectory given with ``--trajectory FILE...`` (any format of docs/trajectories.md);
 - ``speed``: extraction, training, inference, beside ASE, PyG and SOAP;
 - ``size``: a million environments end to end, in a process of its own;
@@ -15,6 +15,7 @@ times of one thread, so that other jobs disturb little. Sections, to run some of
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import subprocess
@@ -38,6 +39,8 @@ from getsei.states import assignment, baselines
 
 SECTIONS = ("synthetic", "own", "encoders", "trajectory", "speed", "size", "stream")
 WITHOUT_BARS = ("encoders",)
+ENCODER_FRAMES, ENCODER_STEPS = 250, 200
+"""What both encoders are compared on: the graph encoder needs minutes where the other needs seconds."""
 DEFAULTS = settings.default_settings(settings.load_schema())
 SEEDS = range(1, 11)
 NOISE_A = 0.22
@@ -171,22 +174,35 @@ def check_own(arguments: argparse.Namespace) -> Iterator[Bar]:
         yield from quality(path.parents[1].name, states, embedded.diagnostics["effective_rank"])
 
 
+def head(whole: records.Environments, n_frames: int) -> records.Environments:
+    """Return the environments of the first frames."""
+    n_frames = min(n_frames, whole.n_frames)
+    offsets = whole.offsets[: n_frames * whole.n_ions + 1]
+    segments = whole.segments[whole.segments[:, 0] < n_frames].clip(max=n_frames)
+    return dataclasses.replace(
+        whole,
+        offsets=offsets,
+        species=whole.species[: offsets[-1]],
+        vectors=whole.vectors[: offsets[-1]],
+        positions=whole.positions[:n_frames],
+        segments=segments,
+    )
+
+
 def check_encoders(arguments: argparse.Namespace) -> Iterator[Bar]:
-    """Compare the encoders on the environments of the finished runs, all else by default."""
+    """Compare the encoders on the environments of the finished runs, all but the length as by default."""
     for folder in sorted(path.parent for path in Path(arguments.results).glob("*/states")):
         paths = sorted(folder.glob("r*/environments/environments.h5"))
-        replicas = [records.Environments.load(path) for path in paths]
+        replicas = [head(records.Environments.load(path), ENCODER_FRAMES) for path in paths]
+        n = sum(len(replica.offsets) - 1 for replica in replicas)
         for kind in ("moments", "graph"):
             found: list[records.Embedding] = []
-            spent = cpu(
-                lambda kind=kind, into=found, of=replicas: into.append(
-                    training.train(of, gcl(encoder=kind, repeats=1))[0]
-                )
-            )
+            how = gcl(encoder=kind, repeats=1, steps=ENCODER_STEPS)
+            spent = cpu(lambda h=how, into=found, of=replicas: into.append(training.train(of, h)[0]))
             row = at_six(assignment.assign(found[0], replicas, clustering(n_states=6)))
             excess = row["silhouette_held_out"] - row["silhouette_null"]
             yield fact(
-                f"{folder.name}: {kind}",
+                f"{folder.name}: {kind}, {n:.3g} environments, {ENCODER_STEPS} steps",
                 f"excess {excess:.2f} (held-out silhouette {row['silhouette_held_out']:.2f}), effective rank "
                 f"{found[0].diagnostics['effective_rank']:.1f}, seed ARI {row['seed_ari']:.2f}, training and "
                 f"embedding {spent:.0f} CPU s",
