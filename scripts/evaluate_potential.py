@@ -29,8 +29,11 @@ with job.logged(snakemake) as log:
     card.write(out.card, Path(out.model), cfg, errors, measured, judged)
     report = {"accuracy": errors, "measured": measured, "rounds": rounds}
     Path(out.report).write_text(json.dumps(report, ensure_ascii=False) + "\n", encoding="utf-8")
-    style.save(figures.accuracy(errors["found"], rounds), out.png, out.svg)
+    style.save(figures.accuracy(errors["found"]), out.png, out.svg)
     style.save(
         figures.physics(answers["answers"], answers["teacher"], measured), out.physics_png, out.physics_svg
     )
-    page.write(out.page, Path(out.model).stem, judged, errors["found"], measured, [out.png, out.physics_png])
+    style.save(figures.rounds(rounds), out.rounds_png, out.rounds_svg)
+    learning.write_table(rounds, out.rounds)
+    pictures = [out.png, out.physics_png, *([out.rounds_png] if rounds else [])]
+    page.write(out.page, Path(out.model).stem, judged, errors["found"], measured, rounds, pictures)

@@ -34,6 +34,35 @@ def rows(error_eV_per_A=0.05, kinds=("bulk", "on-policy interface")):
     ]
 
 
+def told(number, own):
+    return {
+        "round": number,
+        "frames": 100,
+        "atoms": 5000,
+        "labels_dropped": {"far": 2},
+        "on_policy": own
+        and {
+            "frames": 9,
+            "atoms": 900,
+            "force_rmse_meV_per_A": own,
+            "interval95": [0.9 * own, 1.1 * own],
+            "uncertainty_mean_meV_per_A": 0.8 * own,
+        },
+        "validation": {
+            "force_rmse_meV_per_A": 95.0,
+            "force_interval95": None,
+            "energy_rmse_meV_per_atom": 7.0,
+        },
+    }
+
+
+ROUNDS = [
+    {"round": 0, "told": told(0, None), "epochs": [{"epoch": 0, "force_meV_per_A": 90.0}]},
+    {"round": 1, "told": told(1, 120.0), "epochs": []},
+    {"round": 2, "told": {}, "epochs": [{"epoch": 0, "force_meV_per_A": 80.0}]},
+]
+
+
 def measured(**changes):
     return digest.digest(made.CFG, made.student(**changes), made.teacher(), made.FORMULAS)
 
@@ -125,20 +154,24 @@ def test_card_page_and_figures_are_written(tmp_path):
     assert read == yaml.safe_load(text)
     assert read["bars"]["size of the file"]["met"] is True
     assert read["errors"]["errors_by_kind"]["all"]["frames"] == 8
-    rounds = [{"round": 0, "told": {}, "epochs": [{"epoch": 0, "force_meV_per_A": 90.0}]}]
     drawn = {
-        "errors": figures.accuracy(report, rounds),
+        "errors": figures.accuracy(report),
         "physics": figures.physics(made.student(), made.teacher(), found),
+        "rounds": figures.rounds(ROUNDS),
     }
     for name, figure in drawn.items():
         style.save(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
         assert (tmp_path / f"{name}.png").stat().st_size > 20_000
-    page.write(
-        tmp_path / "x.html", "x", verdicts, report, found, [tmp_path / "errors.png", tmp_path / "physics.png"]
-    )
+    pictures = [tmp_path / f"{name}.png" for name in drawn]
+    page.write(tmp_path / "x.html", "x", verdicts, report, found, ROUNDS, pictures)
     text = (tmp_path / "x.html").read_text()
-    assert text.count("data:image/png;base64,") == 2
-    for said in ("Li6PS5Cl + 8 Li → 5 Li2S + Li3P + LiCl", "13 of 13 met", "on-policy interface"):
+    assert text.count("data:image/png;base64,") == 3
+    for said in (
+        "Li6PS5Cl + 8 Li → 5 Li2S + Li3P + LiCl",
+        "13 of 13 met",
+        "on-policy interface",
+        "Rounds of active",
+    ):
         assert said in text
 
 
@@ -184,3 +217,16 @@ def test_learning_curves_survive_a_kill(tmp_path):
     (found,) = learning.rounds([folder, tmp_path / "round1"])
     assert found["round"] == 0
     assert [row["force_meV_per_A"] for row in found["epochs"]] == [200.0, 100.0]
+
+
+def test_rounds_become_a_table(tmp_path):
+    learning.write_table(ROUNDS, tmp_path / "rounds.csv")
+    lines = (tmp_path / "rounds.csv").read_text().splitlines()
+    assert lines[0].split(",") == list(learning.COLUMNS)
+    assert lines[2].startswith("1,100,5000,200,2,120.0,108.0,132.0,9,96.0,95.0,7.0,")
+    assert lines[3] == "2,,,200,,,,,,,,,1"
+
+
+def test_without_rounds_the_figure_says_so():
+    said = {text.get_text() for axes in figures.rounds([]).axes for text in axes.texts}
+    assert "No round is on record." in said

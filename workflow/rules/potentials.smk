@@ -288,6 +288,19 @@ rule evaluate_potential:
             labels={"result": "student beside teacher", "type": "figure"},
         ),
         physics_svg="<results>/potential/physics.svg",
+        rounds_png=report(
+            "<results>/potential/rounds.png",
+            caption="../report/potential_rounds.rst",
+            category="Potential",
+            labels={"result": "rounds", "type": "figure"},
+        ),
+        rounds_svg="<results>/potential/rounds.svg",
+        rounds=report(
+            "<results>/potential/rounds.csv",
+            caption="../report/potential_rounds.rst",
+            category="Potential",
+            labels={"result": "rounds", "type": "table"},
+        ),
     log:
         "<logs>/potential/evaluate_potential.log",
     benchmark:

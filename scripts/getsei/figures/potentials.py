@@ -22,31 +22,31 @@ DASHED = (0, (3, 1.5))
 
 
 @style.themed
-def accuracy(report: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]] = ()) -> Figure:
-    """Draw errors on labelled frames: parity, energies, and force errors by kind, system and element.
+def accuracy(report: Mapping[str, Any]) -> Figure:
+    """Draw errors on labelled frames: parity, energies, stresses, and forces by kind, system and element.
 
     Parameters
     ----------
     report : mapping
         From `getsei.potentials.evaluation.accuracy.report`.
-    rounds : sequence of mapping
-        From `getsei.potentials.evaluation.learning.rounds`; without any the last panel says so.
     """
     rows = max(len(report["errors_by_kind"]), len(report["errors_by_system"]), 6)
-    figure = Figure(figsize=(style.TWO_COLUMNS_IN, 2.4 + 0.2 * rows))
-    ((forces, energies, learning), (kinds, systems, elements)) = figure.subplots(2, 3)
+    figure = Figure(figsize=(style.TWO_COLUMNS_IN, 2.4 + 0.22 * rows))
+    ((forces, energies, stresses), lower) = figure.subplots(2, 3)
     parity, by_kind = report["parity"], report["errors_by_kind"]
     _forces(forces, parity)
     style.panel(forces, "a", f"{len(parity['force_element'])} force components")
     _energies(energies, parity)
     style.panel(energies, "b", f"energy, {by_kind['all']['energy_meV_per_atom']['rmse']:.3g} meV/atom")
-    _learning(learning, rounds)
-    style.panel(learning, "c", "validation force error")
-    for axes, letter, (name, entries) in zip(
-        (kinds, systems, elements), "def", _force_errors(report).items(), strict=True
-    ):
+    stressed = {kind: row["stress_GPa"] for kind, row in by_kind.items() if row["stress_GPa"]}
+    if stressed:
+        _bars(stresses, stressed, limit=bars.STRESS, label="stress RMSE (GPa)")
+    else:
+        style.message(stresses, "The frames carry no stress.")
+    style.panel(stresses, "c", "stress by kind of frame")
+    for axes, letter, (name, entries) in zip(lower, "def", _force_errors(report).items(), strict=True):
         _bars(axes, entries)
-        style.panel(axes, letter, f"by {name}")
+        style.panel(axes, letter, f"force by {name}")
     style.despine(figure)
     return figure
 
@@ -90,31 +90,79 @@ def _energies(axes: Axes, parity: Mapping[str, Any]) -> None:
     axes.set_xlabel("predicted - reference (meV/atom)")
 
 
-def _learning(axes: Axes, rounds: Sequence[Mapping[str, Any]]) -> None:
-    start, drawn = 0, 0
-    for entry in rounds:
-        epochs = entry["epochs"]
-        if not epochs:
-            continue
-        x = start + np.arange(1, len(epochs) + 1)
-        axes.plot(
-            x,
-            [row["force_meV_per_A"] for row in epochs],
-            color=style.state_colour(drawn),
-            marker=".",
-            ms=3,
-            label=f"round {entry['round']}",
+@style.themed
+def rounds(found: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw how active learning went: errors of validation by epoch, errors and data by round.
+
+    Parameters
+    ----------
+    found : sequence of mapping
+        From `getsei.potentials.evaluation.learning.rounds`.
+    """
+    figure = Figure(figsize=(style.TWO_COLUMNS_IN, 2.3))
+    epochs, errors, sizes = figure.subplots(1, 3)
+    _epochs(epochs, [entry for entry in found if entry["epochs"]])
+    style.panel(epochs, "a", "while training")
+    told = [entry["told"] for entry in found if entry["told"]]
+    _round_errors(errors, told)
+    style.panel(errors, "b", "after each round")
+    if told:
+        sizes.bar(
+            [row["round"] for row in told], np.cumsum([row["frames"] for row in told]), color=style.LIGHT
         )
-        start, drawn = start + len(epochs), drawn + 1
-    if not drawn:
+        sizes.set(xlabel="round", ylabel="labelled frames")
+        sizes.set_xticks([row["round"] for row in told])
+    else:
+        style.message(sizes, "No round is on record.")
+    style.panel(sizes, "c", "data so far")
+    style.despine(figure)
+    return figure
+
+
+def _epochs(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
+    start = 0
+    for number, entry in enumerate(found):
+        x = start + np.arange(1, len(entry["epochs"]) + 1)
+        y = [row["force_meV_per_A"] for row in entry["epochs"]]
+        axes.plot(x, y, ".-", ms=3, color=style.state_colour(number), label=f"round {entry['round']}")
+        start = int(x[-1])
+    if not found:
         style.message(axes, "The errors of the epochs were not kept.")
         return
-    axes.set(xlabel="epoch", ylabel="RMSE (meV/Å)", ylim=(0, None))
+    axes.set(xlabel="epoch", ylabel="validation force RMSE (meV/Å)", ylim=(0, None))
+    axes.legend()
+
+
+def _round_errors(axes: Axes, told: Sequence[Mapping[str, Any]]) -> None:
+    if not told:
+        style.message(axes, "No round is on record.")
+        return
+    own = [row for row in told if row["on_policy"]]
+    series = (
+        ("validation", told, "validation", "force_rmse_meV_per_A", "force_interval95"),
+        ("own dynamics", own, "on_policy", "force_rmse_meV_per_A", "interval95"),
+        ("its uncertainty there", own, "on_policy", "uncertainty_mean_meV_per_A", None),
+    )
+    for number, (label, rows, where, key, interval) in enumerate(series):
+        rows = [row for row in rows if row[where][key] is not None]
+        x = np.array([row["round"] for row in rows], dtype=float) + 0.06 * (number - 1)
+        y = np.array([row[where][key] for row in rows], dtype=float)
+        colour = style.state_colour(number)
+        axes.plot(x, y, style.marker(number) + "-", color=colour, label=label)
+        for place, height, row in zip(x, y, rows, strict=True):
+            if interval and row[where][interval]:
+                low, high = row[where][interval]
+                axes.plot([place, place], [min(low, height), max(high, height)], color=colour, lw=0.8)
+    axes.set(xlabel="round", ylabel="force error (meV/Å)", ylim=(0, None))
+    axes.set_xticks([row["round"] for row in told])
     axes.legend()
 
 
 def _bars(
-    axes: Axes, *series: Mapping[str, Mapping[str, Any]], limit: float | None = bars.WORST_FORCE
+    axes: Axes,
+    *series: Mapping[str, Mapping[str, Any]],
+    limit: float | None = bars.WORST_FORCE,
+    label: str = "force RMSE (meV/Å)",
 ) -> None:
     """Draw the errors of one or more potentials in the same groups, side by side."""
     names = list(series[0])
@@ -139,7 +187,7 @@ def _bars(
         axes.axvline(limit, color=style.GREY, lw=0.7, ls=DASHED)
     axes.set_yticks(range(len(names)), [style.wrapped(name, 24, 1) for name in names])
     axes.invert_yaxis()
-    axes.set_xlabel("force RMSE (meV/Å)")
+    axes.set_xlabel(label)
 
 
 def _force_errors(report: Mapping[str, Any]) -> dict[str, dict[str, Mapping[str, Any]]]:

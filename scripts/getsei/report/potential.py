@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from getsei.potentials.evaluation import accuracy
+from getsei.potentials.evaluation import accuracy, learning
 from getsei.potentials.evaluation.bars import Bar
 
 FOLDER = Path(__file__).parent
@@ -41,10 +41,20 @@ class Picture:
 
 INTERVALS = "Root mean square; in brackets the 95 % interval of a bootstrap over trajectories."
 ACCURACY_CAPTION = (
-    "Errors on labelled frames. a: predicted against reference force components. b: errors of the "
-    "energies by kind of frame (linear within 5 meV/atom). c: force error on the validation part by "
-    "epoch. d to f: root mean square force error per component; bars are 95 % intervals from a bootstrap "
-    "over trajectories, absent below three; the broken line is the bar for every kind of frame."
+    "Errors on labelled frames. a: predicted against reference force components (a sample). b: errors of the "
+    "energies by kind of frame (linear within 5 meV/atom). c: root mean square error of the stress "
+    "components. d to "
+    "f: root mean square force error per component. Bars are 95 % intervals from a bootstrap over "
+    "trajectories, "
+    "absent below three; broken lines are the limits for all frames (stress) and for every kind of frame "
+    "(forces)."
+)
+ROUNDS_CAPTION = (
+    "Active learning. a: force error on the validation part by epoch. b: after each round, force errors "
+    "on the "
+    "validation part and of the student before the round on its own dynamics, and how large its "
+    "uncertainty said "
+    "they would be; bars are 95 % intervals. c: labelled frames."
 )
 PHYSICS_CAPTION = (
     "Student beside teacher. a, b: energy of two atoms in an empty box for every pair of elements, in "
@@ -207,6 +217,7 @@ def write(
     bars: Sequence[Bar],
     errors: Mapping[str, Any],
     measured: Mapping[str, Any],
+    rounds: Sequence[Mapping[str, Any]],
     figures: Sequence[str | Path],
 ) -> None:
     """Write the page of the rule evaluate_potential.
@@ -221,14 +232,20 @@ def write(
         From `accuracy.report`.
     measured : mapping
         From `digest.digest`.
+    rounds : sequence of mapping
+        From `learning.rounds`; may be empty.
     figures : sequence of path
-        PNG of the figures `accuracy` and `physics`.
+        PNG of the figures `accuracy`, `physics` and, where there are rounds, `rounds`.
     """
-    captions = (ACCURACY_CAPTION, PHYSICS_CAPTION)
-    pictures = [Picture(Path(figure), text) for figure, text in zip(figures, captions, strict=True)]
+    captions = (ACCURACY_CAPTION, PHYSICS_CAPTION, ROUNDS_CAPTION)
+    pictures = [Picture(Path(figure), text) for figure, text in zip(figures, captions, strict=False)]
     said = [
         "Errors are those of the student against its teacher, on whole trajectories that no training saw."
     ]
     sheets = [*of_errors(errors), *of_measured(measured)]
+    if rounds:
+        columns = [column.replace("_", " ") for column in learning.COLUMNS]
+        lines = [[_number(value, 3) for value in row] for row in learning.table(rounds)]
+        sheets.append(Sheet("Rounds of active learning", columns, lines))
     text = render(f"{name}: what the potential is worth", said, [of_bars(bars)], pictures, sheets)
     Path(path).write_text(text, encoding="utf-8")

@@ -129,8 +129,16 @@ def of_contacts(found: Mapping[str, Any]) -> Iterator[Bar]:
         return
     wrong = {pair: scan["attracts_below_1.5_A_at"] for pair, scan in scans.items()}
     wrong = {pair: distance for pair, distance in wrong.items() if distance > 0}
-    told = ", ".join(f"{pair} {distance:.2f} Å" for pair, distance in wrong.items())
-    yield Bar(name, limit, f"{len(wrong)} of {len(scans)}{': ' + told if told else ''}", not wrong)
+    outermost = sorted(wrong, key=lambda pair: -wrong[pair])[:3]
+    told = ", ".join(f"{pair} {wrong[pair]:.2f} Å" for pair in outermost)
+    held = sum(scan["holds"] for scan in scans.values())
+    yield Bar(
+        name,
+        limit,
+        f"{len(wrong)} of {len(scans)}{' (outermost: ' + told + ')' if told else ''}; "
+        f"a wall of 5 eV keeps {held} of {len(scans)} apart",
+        not wrong,
+    )
 
 
 def of_stability(found: Mapping[str, Any]) -> Iterator[Bar]:

@@ -1,7 +1,8 @@
 """How the rounds of active learning and the epochs of their trainings went, from the files that they left."""
 
+import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,57 @@ def curve(path: Path) -> list[dict[str, float]]:
         except (ValueError, KeyError, TypeError):
             continue
     return [found[epoch] for epoch in sorted(found)]
+
+
+COLUMNS = (
+    "round",
+    "frames",
+    "atoms",
+    "frames_so_far",
+    "labels_dropped",
+    "own_dynamics_force_rmse_meV_per_A",
+    "own_dynamics_low95",
+    "own_dynamics_high95",
+    "own_dynamics_frames",
+    "uncertainty_mean_meV_per_A",
+    "validation_force_rmse_meV_per_A",
+    "validation_energy_rmse_meV_per_atom",
+    "epochs",
+)
+"""Of the table of rounds; the errors on its own dynamics are those of the student before the round."""
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Return one row per round, in the order of `COLUMNS`; None where nothing is known."""
+    rows, so_far = [], 0
+    for entry in found:
+        told = entry["told"]
+        own, validation = told.get("on_policy") or {}, told.get("validation") or {}
+        so_far += told.get("frames", 0)
+        low, high = own.get("interval95") or (None, None)
+        rows.append(
+            [
+                entry["round"],
+                told.get("frames"),
+                told.get("atoms"),
+                so_far or None,
+                sum(told["labels_dropped"].values()) if told else None,
+                own.get("force_rmse_meV_per_A"),
+                low,
+                high,
+                own.get("frames"),
+                own.get("uncertainty_mean_meV_per_A"),
+                validation.get("force_rmse_meV_per_A"),
+                validation.get("energy_rmse_meV_per_atom"),
+                len(entry["epochs"]) or None,
+            ]
+        )
+    return rows
+
+
+def write_table(found: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Write the rounds as CSV."""
+    with Path(path).open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(COLUMNS)
+        writer.writerows(table(found))
