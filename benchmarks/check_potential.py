@@ -71,15 +71,15 @@ def answer(cfg: Mapping[str, Any], part: str, who: str, tested: Candidate, folde
         found = json.loads(kept.read_text(encoding="utf-8"))
         if found["key"] == key:
             print(f"  {who} {part}: kept in {kept}", flush=True)
-            return found["found"]
+            return found["answer"]
     started = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = measure.part(cfg, part, tested)["found"]
+        found = measure.part(cfg, part, tested)
     print(f"  {who} {part}: {time.process_time() - started:.0f} s of CPU", flush=True)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps({"key": key, "found": found}), encoding="utf-8")
+        kept.write_text(json.dumps({"key": key, "answer": found}), encoding="utf-8")
     return found
 
 
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> list[Bar]:
     student = candidate.from_settings({"model": str(arguments.model)})
     print(f"{arguments.model.name}: SHA-256 {provenance.file_digest(arguments.model)}", flush=True)
     chosen = arguments.only or PARTS
-    answers = {
+    parts = {
         part: answer(cfg, part, plan.STUDENT, student, arguments.folder)
         for part in plan.parts(cfg)
         if plan.question(part)[0] in chosen
@@ -118,8 +118,9 @@ def run(arguments: argparse.Namespace) -> list[Bar]:
         else:
             with redirect_stdout(StringIO()):
                 tested = candidate.from_teacher(teachers.load(cfg["teacher"]))
-            teacher[plan.SOLIDS] = answer(cfg, plan.SOLIDS, plan.TEACHER, tested, arguments.folder)
-    found = digest.digest(cfg, answers, teacher, measure.formulas(cfg))
+            teacher[plan.SOLIDS] = answer(cfg, plan.SOLIDS, plan.TEACHER, tested, arguments.folder)["found"]
+    answers, failed = digest.answers_of(parts)
+    found = digest.digest(cfg, answers, teacher, measure.formulas(cfg), failed)
     judge = {
         ACCURACY: lambda: bars.of_accuracy((known or {}).get("errors", {}).get("errors_by_kind")),
         plan.CONTACTS: lambda: bars.of_contacts(found),
@@ -129,7 +130,8 @@ def run(arguments: argparse.Namespace) -> list[Bar]:
         plan.DIFFUSION: lambda: bars.of_diffusion(found),
         plan.SPEED: lambda: bars.of_speed(found),
     }
-    return [bar for part in PARTS if part in chosen for bar in judge[part]()]
+    judged = [bar for part in PARTS if part in chosen for bar in judge[part]()]
+    return [*judged, *bars.of_failures(found)]
 
 
 def table(found: Sequence[Bar]) -> str:

@@ -17,12 +17,10 @@ from getsei.report import potential as page
 
 with job.logged(snakemake) as log:
     cfg, given, out = snakemake.params.cfg, snakemake.input, snakemake.output
-    answers = {
-        who: {Path(path).stem: json_files.load(path)["found"] for path in given[who]}
-        for who in ("answers", "teacher")
-    }
+    student, failed = digest.answers_of({Path(path).stem: json_files.load(path) for path in given.answers})
+    teacher, _ = digest.answers_of({Path(path).stem: json_files.load(path) for path in given.teacher})
     errors = json_files.load(given.accuracy)
-    measured = digest.digest(cfg, answers["answers"], answers["teacher"], measure.formulas(cfg))
+    measured = digest.digest(cfg, student, teacher, measure.formulas(cfg), failed)
     judged = bars.every(errors["found"]["errors_by_kind"], measured)
     rounds = learning.rounds(snakemake.params.folders)
     shutil.copyfile(given.student, out.model)
@@ -30,9 +28,7 @@ with job.logged(snakemake) as log:
     report = {"accuracy": errors, "measured": measured, "rounds": rounds}
     Path(out.report).write_text(json.dumps(report, ensure_ascii=False) + "\n", encoding="utf-8")
     style.save(figures.accuracy(errors["found"]), out.png, out.svg)
-    style.save(
-        figures.physics(answers["answers"], answers["teacher"], measured), out.physics_png, out.physics_svg
-    )
+    style.save(figures.physics(student, teacher, measured), out.physics_png, out.physics_svg)
     style.save(figures.rounds(rounds), out.rounds_png, out.rounds_svg)
     learning.write_table(rounds, out.rounds)
     pictures = [out.png, out.physics_png, *([out.rounds_png] if rounds else [])]

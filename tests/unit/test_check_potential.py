@@ -67,7 +67,7 @@ def test_what_was_measured_is_kept_and_used_again(script, tmp_path, monkeypatch,
 
     def part(cfg, name, tested):
         calls.append(name)
-        return {"found": made.student()[plan.CONTACTS]}
+        return {"found": made.student()[plan.CONTACTS], "ended_by": ""}
 
     class Tested:
         identity = "x"

@@ -207,6 +207,12 @@ def of_speed(found: Mapping[str, Any]) -> Iterator[Bar]:
         yield _missing("size of the file", f"<= {SIZE:g} MB")
 
 
+def of_failures(found: Mapping[str, Any]) -> Iterator[Bar]:
+    """Yield a missed bar for every question in which the student broke down."""
+    for part, reason in found["failed"].items():
+        yield Bar(f"{part} comes to its end", "without breaking down", reason, False)
+
+
 def every(errors: Mapping[str, Any] | None, found: Mapping[str, Any]) -> list[Bar]:
     """Return all bars.
 
@@ -225,4 +231,5 @@ def every(errors: Mapping[str, Any] | None, found: Mapping[str, Any]) -> list[Ba
         *of_stability(found),
         *of_diffusion(found),
         *of_speed(found),
+        *of_failures(found),
     ]

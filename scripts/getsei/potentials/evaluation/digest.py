@@ -113,8 +113,18 @@ def of_diffusion(student: Answers) -> list[dict[str, Any]]:
     ]
 
 
+def answers_of(parts: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the answers, and why the others are missing, from what `measure.part` gave for each part."""
+    answers = {part: answer["found"] for part, answer in parts.items() if answer["found"] is not None}
+    return answers, {part: answer["ended_by"] for part, answer in parts.items() if answer["found"] is None}
+
+
 def digest(
-    cfg: Mapping[str, Any], student: Answers, teacher: Answers, formulas: Mapping[str, str]
+    cfg: Mapping[str, Any],
+    student: Answers,
+    teacher: Answers,
+    formulas: Mapping[str, str],
+    failed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return everything that was measured without held-out data, as one JSON-ready dictionary.
 
@@ -126,8 +136,11 @@ def digest(
         Answers by part of the plan; parts may be missing.
     formulas : mapping
         Name of each crystal to its formula.
+    failed : mapping, optional
+        Part to why the student broke down in it.
     """
     return {
+        "failed": dict(failed or {}),
         "pair_scans": of_contacts(student, teacher),
         "solids": of_solids(student, teacher),
         "reactions": of_reactions(student, teacher, formulas, cfg),

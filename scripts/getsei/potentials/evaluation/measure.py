@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from getsei.errors import GuardError
 from getsei.potentials import active, dataset, sampling
 from getsei.potentials.evaluation import (
     accuracy,
@@ -44,10 +45,15 @@ def part(cfg: Mapping[str, Any], name: str, candidate: Candidate) -> dict[str, A
     Returns
     -------
     dict
-        JSON-ready: ``potential`` (its identity) and ``found``.
+        JSON-ready: ``potential`` (its identity), ``found``, and ``ended_by``: why nothing was found, where
+        the potential broke down on the way; empty otherwise.
     """
     question, about = plan.question(name)
-    return {"potential": candidate.identity, "found": ANSWERS[question](cfg, about, candidate)}
+    try:
+        found, ended = ANSWERS[question](cfg, about, candidate), ""
+    except GuardError as error:
+        found, ended = None, str(error)
+    return {"potential": candidate.identity, "found": found, "ended_by": ended}
 
 
 def _contacts(cfg: Mapping[str, Any], about: str, candidate: Candidate) -> dict[str, Any]:
