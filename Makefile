@@ -14,6 +14,7 @@
 # make check-inputs  the bars of bringing your own structure or trajectory: worked entries end to end, broken files
 # make inspect FILE='run*.dump'  what would be understood of a trajectory, and what is missing
 # make evaluate MODEL=file DATA=frames.extxyz [TEACHER=chgnet]  a potential of your own beside your own DFT
+# make finetune MODEL=file DATA='dft.extxyz …' [OUTPUT=own.safetensors] [REPLAY=frames.extxyz]  train a MACE further on your own DFT
 # make card MODEL=student.safetensors DATA='frames.extxyz …'  the whole evaluation of a student, with its model card
 # make check-potential  every bar of the embedded potential (ARGUMENTS="--only contacts" or --quick for a part)
 # make crosscheck  the reactive flux of the finished main job through deeptime and PyEMMA, in an environment of their own
@@ -101,6 +102,10 @@ potential: setup
 .PHONY: evaluate card check-potential
 evaluate: setup
 	@OMP_NUM_THREADS=1 PYTHONPATH=scripts python -m getsei.evaluate "$(MODEL)" $(DATA) $(if $(TEACHER),--teacher "$(TEACHER)") $(OPTIONS)
+
+.PHONY: finetune
+finetune: setup
+	@OMP_NUM_THREADS=1 PYTHONPATH=scripts python -m getsei.finetune "$(MODEL)" $(DATA) $(if $(REPLAY),--replay $(REPLAY)) $(if $(OUTPUT),--output "$(OUTPUT)") $(OPTIONS)
 
 card: setup
 	snakemake evaluate_potential --config "potential_training={student: '$(MODEL)', labelled: [$$(echo $(DATA) | sed "s/ /, /g")]}"

@@ -241,6 +241,8 @@ def later_round(
     elements = [atomic_numbers[element] for element in cfg["elements"]]
     kept: list[Atoms] = []
     for kind, group in groups.items():
+        if not group:
+            continue
         runs = [
             on_policy(atoms, MACEPotential(model), plans, kind, f"{name}-round{number}", cfg["seed"] + number)
             for name, atoms in group
@@ -251,7 +253,7 @@ def later_round(
             selection.scores(frames, doubt),
             descriptors.of_frames(frames, elements),
             round(share * len(group)),
-            np.array([frame.info.pop("last", False) for frame in frames]),
+            np.array([frame.info.pop("last", False) for frame in frames], dtype=bool),
         )
         kept += [frames[row] for row in rows]
         log.info("%s: %d of %d frames chosen", kind, len(rows), len(frames))

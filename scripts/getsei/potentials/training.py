@@ -237,6 +237,30 @@ def hand_over(start: Path, folder: Path, schedule: Schedule, seed: int) -> None:
     partial.replace(target / f"{NAME}_run-{seed}_epoch-0.pt")
 
 
+def run(words: Sequence[str], journal: Path) -> None:
+    """Run mace-torch's trainer, add what it says to a journal, and log every epoch.
+
+    Raises
+    ------
+    UserError
+        If it fails; the message names the journal.
+    """
+    scripts = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"}
+    with (
+        journal.open("a", encoding="utf-8") as handle,
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as process,
+    ):
+        for line in process.stdout or ():
+            handle.write(line)
+            if "Epoch" in line:
+                log.info("%s", re.sub(r"^.*INFO: ", "", line.strip()))
+    if process.returncode != 0:
+        raise UserError(f"the training of the potential failed; its log is {journal}")
+
+
 def train(
     frames: dict[str, Sequence[Atoms]],
     folder: Path,
@@ -285,21 +309,7 @@ def train(
         hand_over(start, folder, schedule, seed)
     isolated = energies_of_isolated_atoms([*frames["train"], *frames["validation"]])
     words = command(folder, NAME, architecture, schedule, isolated, seed, device)
-    journal = folder / "training.log"
-    scripts = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"}
-    with (
-        journal.open("a", encoding="utf-8") as handle,
-        subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        ) as process,
-    ):
-        for line in process.stdout or ():
-            handle.write(line)
-            if "Epoch" in line:
-                log.info("%s", re.sub(r"^.*INFO: ", "", line.strip()))
-    if process.returncode != 0:
-        raise UserError(f"the training of the potential failed; its log is {journal}")
+    run(words, folder / "training.log")
     # Written by our own trainer a moment ago; what is kept and handed on is data only.
     weights.save(models.read_pickle(folder / f"{NAME}.model"), folder / STUDENT)
     for pickled in folder.glob("*.model"):

@@ -138,7 +138,7 @@ def build(facts: Mapping[str, Any]) -> torch.nn.Module:
             "atomic_inter_shift": np.array(facts["atomic_inter_shift"], dtype=float),
             "heads": heads,
         }
-        with _default_dtype(DTYPES[facts["dtype"]]), warnings.catch_warnings():
+        with default_dtype(DTYPES[facts["dtype"]]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e3nn still scripts its modules
             return mace.modules.ScaleShiftMACE(**arguments)
     except Exception as error:  # whatever mace-torch raises at a description that is none
@@ -196,7 +196,8 @@ def _fill(module: torch.nn.Module, arrays: Mapping[str, np.ndarray], path: str |
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Give new modules this precision for a while."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
