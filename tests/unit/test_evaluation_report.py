@@ -131,6 +131,7 @@ def test_digest_sets_student_beside_teacher():
     assert found["solids"]["Li2S"]["lattice_error"] == pytest.approx(0.004)
     (reaction,) = found["reactions"]
     assert reaction["student_eV"] - reaction["teacher_eV"] == pytest.approx(5 * 3 * 0.01)
+    assert reaction["difference_meV_per_atom"] == pytest.approx(1000 * 0.15 / (13 + 8))
     assert found["pair_scans"]["Li-S"]["teacher_attracts_below_1.5_A_at"] == 1.1
     assert found["broken_bonds"]["argyrodite"]["P-S"]["teacher"][0] == pytest.approx(0.855, abs=0.01)
     assert found["radial_distributions"]["argyrodite"] == {"Li-S": 0.0}

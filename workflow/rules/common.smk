@@ -307,18 +307,23 @@ def final_uncertainty(wildcards):
 
 
 def test_data(name):
-    """Return an input function for a file of every round, unless labelled data are named."""
+    """Return an input function for a file of every round, or beside the labelled data that are named."""
 
     def of_data(wildcards):
         if "labelled" in TRAINING:
-            return TRAINING["labelled"] if name == "labelled.extxyz" else []
+            if name == "labelled.extxyz":
+                return TRAINING["labelled"]
+            beside = [Path(path).with_name(name) for path in TRAINING["labelled"]]
+            return [str(path) for path in beside if path.is_file()]
         return [of_round(n, name) for n in range(last_round() + 1)]
 
     return of_data
 
 
 def round_folders(wildcards):
-    """Return the folders of all rounds."""
+    """Return the folders of all rounds, or those of the labelled data that are named."""
+    if "labelled" in TRAINING:
+        return [str(Path(path).parent) for path in TRAINING["labelled"]]
     return [
         f"{RESULTS}/potential/round{number}" for number in range(TRAINING["rounds"])
     ]

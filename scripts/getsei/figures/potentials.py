@@ -271,10 +271,11 @@ def physics(student: Mapping[str, Any], teacher: Mapping[str, Any], measured: Ma
     style.panel(middle[1], "e", "reactions with the metal")
     _diffusion(middle[2], student)
     style.panel(middle[2], "f", "diffusion in the bulk")
-    for axes, part, letter in zip(lower[0], reactive, "ghijklmn", strict=False):
+    letters = iter("ghijklmnopqrstuvwxyz")
+    for axes, part, letter in zip(lower[0], reactive, letters, strict=False):
         _broken(axes, student[part], teacher.get(part))
         style.panel(axes, letter, style.wrapped(plan.question(part)[1], 20, 2))
-    for axes, part, letter in zip(lower[1], distances, "opqrstuv", strict=False):
+    for axes, part, letter in zip(lower[1], distances, letters, strict=False):
         _distances(axes, student[part], teacher.get(part))
         style.panel(axes, letter, style.wrapped(plan.question(part)[1], 20, 2))
     for axes in (*lower[0][len(reactive) :], *lower[1][len(distances) :]):

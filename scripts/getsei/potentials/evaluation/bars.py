@@ -115,7 +115,7 @@ def of_solids(found: Mapping[str, Any]) -> Iterator[Bar]:
             f"reaction energy {reaction['electrolyte']}: {reaction['equation']}",
             limit,
             f"{100 * reaction['relative_error']:.1f} % ({reaction['student_eV']:.2f}, "
-            f"teacher {reaction['teacher_eV']:.2f} eV)",
+            f"teacher {reaction['teacher_eV']:.2f} eV; {reaction['difference_meV_per_atom']:+.1f} meV/atom)",
             reaction["relative_error"] <= REACTION,
         )
 

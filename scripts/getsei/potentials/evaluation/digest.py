@@ -60,6 +60,9 @@ def of_reactions(
                     "equation": str(reaction),
                     "student_eV": mine,
                     "teacher_eV": theirs,
+                    "difference_meV_per_atom": None
+                    if theirs is None
+                    else 1000.0 * (mine - theirs) / reaction.atoms,
                     "relative_error": abs(mine - theirs) / abs(theirs) if theirs else None,
                 }
             )

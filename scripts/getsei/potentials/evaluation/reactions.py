@@ -45,6 +45,12 @@ class Reaction:
             right.append(metal)
         return f"{left} → {' + '.join(right)}"
 
+    @property
+    def atoms(self) -> float:
+        """Return the number of atoms that take part, per formula unit of the electrolyte."""
+        own = sum(Formula(self.formulas[self.electrolyte]).count().values())
+        return own + max(float(self.metal_atoms), 0.0)
+
     def energy(self, per_atom_eV: Mapping[str, float]) -> float:
         """Return products less reactants in eV per formula unit of the electrolyte.
 
