@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,36 @@ def test_installed_package_finds_its_files(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str((tmp_path / "site/getsei").resolve())
+
+
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "mace": "mace-torch"}
+"""Packages that are not called what they are imported as."""
+
+
+def imported(paths):
+    """Return the distributions that some modules import."""
+    found = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            found |= {name.split(".")[0] for name in names}
+    found -= {*sys.stdlib_module_names, "getsei", ""}
+    return {DISTRIBUTIONS.get(name, name).replace("_", "-") for name in found}
+
+
+def test_what_the_package_imports_it_also_requires():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    core, dynamics, graph = (
+        {re.match(r"[\w-]+", line)[0] for line in lines}
+        for lines in (project["dependencies"], extras["dynamics"], extras["graph"])
+    )
+    package = ROOT / "scripts/getsei"
+    modules = set(package.rglob("*.py"))
+    simulation = {path for room in ("dynamics", "potentials") for path in (package / room).rglob("*.py")}
+    assert imported(modules - simulation) <= core | graph
+    assert imported(modules) <= core | graph | dynamics
 
 
 def copy(source, target):
