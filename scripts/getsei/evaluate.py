@@ -82,8 +82,9 @@ def compare(tested: Candidate, frames: Sequence[Atoms], fit: str) -> Compared:
         replace(row, energy=row.energy + offsets.of(frame) / len(frame))
         for row, frame in zip(rows, frames, strict=True)
     ]
-    elements = labelled.elements_of(frames)
-    return Compared(tested.name, tested.identity, rows, offsets, accuracy.report(rows, elements))
+    report = accuracy.report(rows, labelled.elements_of(frames))
+    told = report if offsets.tell else accuracy.without_energies(report)
+    return Compared(tested.name, tested.identity, rows, offsets, told)
 
 
 def between(first: Compared, second: Compared) -> dict[str, Any]:
@@ -97,7 +98,8 @@ def between(first: Compared, second: Compared) -> dict[str, Any]:
         )
         for a, b in zip(first.rows, second.rows, strict=True)
     ]
-    return accuracy.summary(rows)
+    told = first.offsets.tell and second.offsets.tell
+    return accuracy.summary(rows) | ({} if told else {ENERGY: None})
 
 
 def verdict(student: Compared, teacher: Compared, apart: Mapping[str, Any]) -> str:
@@ -283,7 +285,7 @@ def write_frames(path: Path, frames: Sequence[Atoms], found: Sequence[Compared])
                         frame.get_chemical_formula(),
                         len(frame),
                         f"{row.reference_energy:.6f}",
-                        f"{1000 * row.energy:.5g}",
+                        f"{1000 * row.energy:.5g}" if one.offsets.tell else "",
                         f"{1000 * np.sqrt((row.forces**2).mean()):.5g}",
                         stress,
                     ]

@@ -185,7 +185,19 @@ def test_compositions_that_do_not_tell_elements_apart_are_named(tmp_path):
 def test_too_few_frames_for_the_fit_are_told(tmp_path):
     made = frames(3)
     found = labelled.load([save(tmp_path / "x.extxyz", made, shifts=SHIFTS)])
-    assert "say little" in labelled.fit_offsets(found.frames, errors_of(made, found)).said
+    offsets = labelled.fit_offsets(found.frames, errors_of(made, found))
+    assert "not told" in offsets.said
+    assert not offsets.tell
+
+
+def test_energies_that_the_fit_takes_up_are_not_told(tmp_path, capsys):
+    data = save(tmp_path / "mine.extxyz", frames(3), shifts=SHIFTS)
+    out = tmp_path / "out"
+    assert evaluate.main([MODEL, str(data), "--arguments", ARGUMENTS, "--output", str(out)]) == 0
+    assert "energy" not in capsys.readouterr().out.splitlines()[-2]
+    (model,) = json.loads((out / "evaluation.json").read_text())["potentials"]
+    assert model["errors_by_kind"]["all"]["energy_meV_per_atom"] is None
+    assert "energy" not in (out / "errors.csv").read_text().split("\n", 1)[1]
 
 
 def test_model_and_teacher_go_from_file_to_page(tmp_path, capsys):

@@ -73,6 +73,9 @@ def _forces(axes: Axes, parity: Mapping[str, Any]) -> None:
 
 
 def _energies(axes: Axes, parity: Mapping[str, Any]) -> None:
+    if not parity["energy_error_eV_per_atom"]:
+        style.message(axes, "Too few frames for the zeros of the energy to be fitted and judged.")
+        return
     kinds = sorted(set(parity["energy_kind"]))
     error = 1000.0 * np.array(parity["energy_error_eV_per_atom"])
     place = np.array([kinds.index(kind) for kind in parity["energy_kind"]])
@@ -225,7 +228,9 @@ def compared(reports: Mapping[str, Mapping[str, Any]]) -> Figure:
         _forces(row[0], report["parity"])
         style.panel(row[0], next(letters), f"{name}: forces, {found['force_meV_per_A']['rmse']:.3g} meV/Å")
         _energies(row[1], report["parity"])
-        style.panel(row[1], next(letters), f"energies, {found['energy_meV_per_atom']['rmse']:.3g} meV/atom")
+        energy = found["energy_meV_per_atom"]
+        told = f"energies, {energy['rmse']:.3g} meV/atom" if energy else "energies"
+        style.panel(row[1], next(letters), told)
     for axes, label in zip(lower.subplots(1, 3), ("kind of frame", "system", "element"), strict=True):
         _bars(axes, *(group[label] for group in groups.values()), limit=None)
         style.panel(axes, next(letters), f"by {label}")

@@ -237,6 +237,20 @@ def report(rows: Sequence[Residuals], elements: Sequence[str]) -> dict[str, Any]
     }
 
 
+def without_energies(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report whose energy errors are left out."""
+    return {
+        **found,
+        **{
+            group: {name: {**entry, "energy_meV_per_atom": None} for name, entry in found[group].items()}
+            for group in GROUPS
+        },
+        "parity": {
+            key: [] if key.startswith("energy") else values for key, values in found["parity"].items()
+        },
+    }
+
+
 def write_table(found: Mapping[str, Any], path: str | Path) -> None:
     """Write the errors of a report as CSV: one line per kind of frame, system and element."""
     with Path(path).open("w", newline="", encoding="utf-8") as handle:

@@ -106,6 +106,8 @@ class Offsets:
     undetermined : tuple of str
         Elements whose own offset the compositions do not determine; only sums of theirs are.
     said : str
+    tell : bool
+        Whether enough frames are left beyond the fitted numbers for energy errors to mean anything.
     """
 
     per_element_eV: dict[str, float]
@@ -113,6 +115,7 @@ class Offsets:
     rank: int
     undetermined: tuple[str, ...]
     said: str
+    tell: bool = True
 
     def of(self, frame: Atoms) -> float:
         """Return the sum of the offsets of the atoms of a frame, in eV."""
@@ -318,11 +321,9 @@ def fit_offsets(frames: Sequence[Atoms], errors_eV: np.ndarray, fit: str = "auto
             "cannot be compared with them."
         )
     if spare < SPARE_FRAMES:
-        said += (
-            f" Only {spare} frames are left beyond the {rank} fitted numbers: the energy errors say little."
-        )
+        said += f" Only {spare} frames are left beyond the {rank} fitted numbers: energy errors are not told."
     values = {element: float(value) for element, value in zip(elements, solution, strict=True)}
-    return Offsets(values, True, int(rank), loose, said)
+    return Offsets(values, True, int(rank), loose, said, spare >= SPARE_FRAMES)
 
 
 def elements_of(frames: Sequence[Atoms]) -> list[str]:
