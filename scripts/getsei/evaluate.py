@@ -377,12 +377,12 @@ def run(options: argparse.Namespace) -> list[str]:
     lines = [*json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["said"], ""]
     for one in found:
         entry = one.report["errors_by_kind"]["all"]
-        stress = f", stress {entry['stress_GPa']['rmse']:.3g} GPa" if entry["stress_GPa"] else ""
-        lines.append(
-            f"{one.name}: force {entry[FORCE]['rmse']:.3g} meV/Å, energy {entry[ENERGY]['rmse']:.3g} "
-            f"meV/atom{stress} "
-            "(root mean square)"
-        )
+        told = [
+            f"{key.split('_')[0]} {entry[key]['rmse']:.3g} {unit}"
+            for key, unit in accuracy.QUANTITIES.items()
+            if entry[key]
+        ]
+        lines.append(f"{one.name}: {', '.join(told)} (root mean square)")
     return [*lines, f"{result}: page; errors.csv, frames.csv, parity.svg and evaluation.json lie beside it"]
 
 
