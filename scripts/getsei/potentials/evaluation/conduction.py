@@ -1,6 +1,6 @@
 """Diffusion of the mobile ions in a bulk crystal under a potential, beside a published value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -150,7 +150,12 @@ def measure(
 
 
 def case(
-    crystal: Atoms, evaluate: Any, settings: Mapping[str, Any], number: int, timestep_fs: float, seed: int
+    crystal: Atoms,
+    evaluate: Callable[[Sequence[str]], Evaluator],
+    settings: Mapping[str, Any],
+    number: int,
+    timestep_fs: float,
+    seed: int,
 ) -> dict[str, Any]:
     """Run and measure one case of the settings `evaluation.diffusion`.
 

@@ -12,8 +12,8 @@ from ase import Atoms
 from getsei.dynamics import protocol
 from getsei.dynamics.engine import Engine, Frame
 from getsei.dynamics.velocities import maxwell_velocities
-from getsei.errors import GuardError
-from getsei.potentials import sampling
+from getsei.errors import GuardError, UserError
+from getsei.potentials import calculators, sampling, sources
 from getsei.potentials.evaluation.candidate import Candidate
 from getsei.potentials.models import Evaluator
 from getsei.units import FS_PER_PS
@@ -225,9 +225,6 @@ def microseconds(atoms: Atoms, evaluator: Evaluator, calls: int = SPEED_CALLS) -
 
 def speeds(atoms: Atoms, candidate: Candidate) -> Mapping[str, float]:
     """Return CPU time in µs per atom and evaluation, for each engine that can run the potential."""
-    from getsei.errors import UserError
-    from getsei.potentials import calculators, sources
-
     species = atoms.get_chemical_symbols()
     if candidate.settings is None or sources.parse(candidate.settings["model"]).kind not in ("file", "mace"):
         return {candidate.name: microseconds(atoms, candidate.evaluator(species), 3)}
