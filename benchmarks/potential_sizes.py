@@ -22,7 +22,7 @@ import md_speed
 import numpy as np
 from ase import Atoms
 from getsei.errors import UserError
-from getsei.potentials import dataset, dilute, evaluation, models, training
+from getsei.potentials import dataset, dilute, models, training
 from getsei.potentials.native import export
 from getsei.provenance import file_digest
 
@@ -33,6 +33,7 @@ DENSE = ("bulk dynamics", "crystalline interface", "interface dynamics", "mixtur
 """Kinds of frames that resemble what a run of an interface meets."""
 VALIDATION_ATOMS = 1000
 """Evaluated after every epoch, for the log alone."""
+MEV = 1000.0
 DRAWS = 1000
 TIMED_CALLS = 20
 IMPORTS = "import getsei.potentials.training, mace.cli.run_train"
@@ -87,7 +88,7 @@ class Errors:
         counts: dict[str, int] = {}
         for frame, found in zip(frames, forces, strict=True):
             name = str(frame.info["trajectory"])
-            square = evaluation.MEV**2 * float(((found - frame.arrays[dataset.FORCES]) ** 2).sum())
+            square = MEV**2 * float(((found - frame.arrays[dataset.FORCES]) ** 2).sum())
             sums[name], counts[name] = sums.get(name, 0.0) + square, counts.get(name, 0) + found.size
         return cls(list(sums), list(sums.values()), list(counts.values()))
 
