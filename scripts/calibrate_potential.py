@@ -15,11 +15,12 @@ with job.logged(snakemake) as log:
     found = calibration.calibrate(
         Path(snakemake.input.student),
         parts,
-        members=[Path(path) for path in snakemake.input.members],
-        draws=cfg["committee"]["members"],
+        draws=cfg["committee"]["readouts"],
+        earlier=[Path(path) for path in snakemake.input.earlier],
+        trained=[Path(path) for path in snakemake.input.trained],
         seed=cfg["seed"],
     )
     found.save(snakemake.input.student)
-    told = {"method": found.method, "threshold_eV_per_A": found.threshold, **found.report}
+    told = {"members": found.said, "threshold_eV_per_A": found.threshold, **found.report}
     text = json.dumps(told, indent=1, allow_nan=False)
     Path(snakemake.output.report).write_text(text + "\n", encoding="utf-8")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import toy_mace
 from ase import Atoms
-from getsei import extrapolation, ranking
+from getsei import extrapolation, ranking, tensors
 from getsei.errors import UserError
 from getsei.potentials import calibration, dataset, models, sampling, uncertainty
 from getsei.potentials.teachers import Label
@@ -75,7 +75,7 @@ def test_the_forces_are_linear_in_the_readouts(model):
 
 def test_the_expected_error_has_the_size_and_the_order_of_the_actual_one(calibrated):
     test = calibrated.report["test"]
-    assert calibrated.method == "readouts"
+    assert calibrated.said == "6 draws of the readouts from their posterior"
     assert test["atoms"] == 12 * 27
     assert 0.6 < test["error_over_expected"] < 1.7
     assert test["spearman_atoms"] > 0.2
@@ -85,7 +85,7 @@ def test_the_expected_error_has_the_size_and_the_order_of_the_actual_one(calibra
 
 def test_an_uncertainty_survives_its_file(model, calibrated):
     again = uncertainty.load(model)
-    assert again.scales == pytest.approx(calibrated.scales)
+    assert again.groups[0].scales == pytest.approx(calibrated.groups[0].scales)
     assert again.threshold == calibrated.threshold
     assert again.report["test"]["atoms"] == calibrated.report["test"]["atoms"]
     atoms = frames(1, 9)[0]
@@ -136,9 +136,12 @@ def test_trained_members_keep_only_what_differs(tmp_path, model, parts):
         changed = uncertainty.with_weights(module, {name: weights[name] + 0.3 * (number + 1)})
         paths.append(toy_mace.save(changed, tmp_path / f"m{number}.safetensors"))
     few = {part: chosen[:4] for part, chosen in parts.items()}
-    found = calibration.calibrate(model, few, members=paths)
-    assert found.method == "committee"
-    assert [list(member) for member in found.members] == [[name], [name]]
+    found = calibration.calibrate(model, few, draws=0, earlier=paths[:1], trained=paths)
+    assert [group.origin for group in found.groups] == ["student", "trained"]
+    assert [list(member) for group in found.groups for member in group.members] == [[name]] * 3
+    found.save(model.with_name("mixed.safetensors"))
+    mixed = tensors.facts(uncertainty.beside(model.with_name("mixed.safetensors")))
+    assert [group["members"] for group in mixed["groups"]] == [1, 2]
     larger = toy_mace.save(toy_mace.build(channels=16), tmp_path / "larger.safetensors")
     with pytest.raises(UserError, match=r"larger\.safetensors"):
         calibration.trained_members(module, [larger])
@@ -148,17 +151,21 @@ def test_disagreement_is_the_root_mean_square_over_members():
     forces = np.zeros((3, 2, 3))
     forces[1, 0] = [3.0, 0.0, 4.0]
     assert uncertainty.disagreement(forces) == pytest.approx([5.0 / np.sqrt(2.0), 0.0])
+    assert uncertainty.by_group(forces, [1, 1]) == pytest.approx(np.array([[5.0, 0.0], [0.0, 0.0]]))
 
 
 def test_factors_and_threshold_of_a_known_answer():
     rng = np.random.default_rng(1)
     spread = rng.uniform(0.01, 0.2, 4000)
     numbers = np.where(np.arange(4000) < 3990, 3, 17)
-    rows = {"disagreement": spread, "error": 2.0 * spread, "numbers": numbers, "frame": numbers}
-    scales = calibration.fit_scales(rows, {"Li": 3, "Cl": 17})
+    error = 2.0 * spread
+    scales = calibration.fit_scales(spread, error, numbers, {"Li": 3, "Cl": 17})
     assert scales["Li"] == pytest.approx(2.0)
     assert scales["Cl"] == pytest.approx(2.0)  # too few atoms: that of all
-    limit = calibration.fit_threshold(2.0 * spread, rows["error"], 0.3)
+    rows = {"disagreement": np.stack([spread, 3.0 * spread]), "numbers": numbers}
+    expected = calibration.expected_errors(rows, [{3: 2.0, 17: 2.0}, {3: 2.0 / 3.0, 17: 2.0 / 3.0}])
+    assert expected == pytest.approx(error)
+    limit = calibration.fit_threshold(expected, error, 0.3)
     assert limit == pytest.approx(0.3, abs=0.005)
 
 

@@ -280,11 +280,13 @@ def schedule_of_round(wildcards):
     return schedules[min(int(wildcards.round), len(schedules) - 1)]
 
 
-def committee_members():
-    """Return the numbers of the members to train; none where the readouts are drawn."""
-    committee = TRAINING["committee"]
-    trained = committee["method"] == "committee"
-    return range(1, committee["members"] + 1) if trained else []
+def earlier_students(wildcards):
+    """Return the students of the rounds before that belong to the committee of a round."""
+    number, count = int(wildcards.round), TRAINING["committee"]["students"]
+    return [
+        of_round(n, "student.safetensors")
+        for n in range(max(0, number - count), number)
+    ]
 
 
 def last_round():
@@ -304,6 +306,11 @@ def final_student(wildcards):
 def final_uncertainty(wildcards):
     """Return the uncertainty of the student of the last round."""
     return of_round(last_round(), "student.uncertainty.safetensors")
+
+
+def final_review(wildcards):
+    """Return what the last round tells of itself."""
+    return of_round(last_round(), "round.json")
 
 
 def test_data(name):

@@ -21,6 +21,7 @@ rule potential:
         "<results>/potential/getsei-small.yaml",
         "<results>/potential/evaluation.html",
         "<results>/potential/getsei-small.uncertainty.safetensors",
+        final_review,
     localrule: True
 
 
@@ -134,9 +135,10 @@ rule calibrate_potential:
     input:
         student=f"{ROUND}/student.safetensors",
         labelled=of_rounds_until("labelled.extxyz"),
-        members=expand(
+        earlier=earlier_students,
+        trained=expand(
             f"{ROUND}/committee/member{{member}}.safetensors",
-            member=committee_members(),
+            member=range(1, TRAINING["committee"]["trained"] + 1),
             allow_missing=True,
         ),
     output:
@@ -200,6 +202,7 @@ rule keep_uncertainty:
         final_uncertainty,
     output:
         "<results>/potential/getsei-small.uncertainty.safetensors",
+        final_review,
     localrule: True
     shell:
         "cp {input:q} {output:q}"

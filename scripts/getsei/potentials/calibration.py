@@ -1,11 +1,12 @@
 """Makes a committee and calibrates it: what its disagreement says about the actual error.
 
-Two kinds of members. Those of the readouts cost no training: the last, linear layers of the model are drawn
-from the posterior that the forces of training frames leave them (after F. Bigi, S. Chong, M. Ceriotti,
+Members have three origins. Draws of the readouts cost no training: the last, linear layers of the model are
+drawn from the posterior that the forces of training frames leave them (after F. Bigi, S. Chong, M. Ceriotti,
 F. Grasselli, Mach. Learn.: Sci. Technol. 5 (2024) 045018, 10.1088/2632-2153/ad805f, who give the variance
-in closed form). Those of a committee are trained, each on a bootstrap resample.
+in closed form). Students of earlier rounds of active learning are there anyway. Trained members are models of
+their own, each trained on a bootstrap resample.
 
-    python -m getsei.potentials.calibration model.safetensors labelled.extxyz ...
+    python -m getsei.potentials.calibration model.safetensors labelled.extxyz [--earlier older.safetensors]
 """
 
 import argparse
@@ -13,6 +14,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from scipy.stats import spearmanr
 from getsei import provenance
 from getsei.errors import UserError
 from getsei.potentials import dataset, dilute, models
-from getsei.potentials.uncertainty import Ensemble, Overlay, Uncertainty, disagreement
+from getsei.potentials.uncertainty import Ensemble, Group, Overlay, Uncertainty, by_group
 
 log = logging.getLogger("getsei")
 
@@ -138,40 +140,59 @@ def _stretched(members: Sequence[Overlay], module: Any, factor: float) -> list[d
     ]
 
 
-def compare(module: Any, members: Sequence[Overlay], frames: Sequence[Atoms]) -> dict[str, np.ndarray]:
-    """Return for every atom of labelled frames the disagreement and the actual error of its force.
+def compare(module: Any, groups: Sequence[Group], frames: Sequence[Atoms]) -> dict[str, np.ndarray]:
+    """Return for every atom of labelled frames the disagreements and the actual error of its force.
 
     Returns
     -------
     dict
-        ``disagreement`` and ``error`` (eV/Å), ``numbers`` (atomic numbers), ``frame`` (index), each
-        (n_atoms of all frames,).
+        ``disagreement`` (n_groups, n) and ``error`` (n,) in eV/Å, ``numbers`` (atomic numbers) and ``frame``
+        (index), (n,); n is the number of atoms of all frames.
     """
-    ensemble = Ensemble(module, [{}, *members])
+    ensemble = Ensemble(module, [{}, *(member for group in groups for member in group.members)])
+    sizes = [len(group.members) for group in groups]
     rows: dict[str, list[np.ndarray]] = {"disagreement": [], "error": [], "numbers": [], "frame": []}
     for number in sorted(range(len(frames)), key=lambda row: str(frames[row].symbols)):
         frame = frames[number]
         forces = ensemble.forces(frame.get_chemical_symbols(), frame.positions, frame.cell[:])
-        rows["disagreement"].append(disagreement(forces))
+        rows["disagreement"].append(by_group(forces, sizes))
         rows["error"].append(np.linalg.norm(forces[0] - frame.arrays[dataset.FORCES], axis=1))
         rows["numbers"].append(frame.numbers)
         rows["frame"].append(np.full(len(frame), number))
-    return {name: np.concatenate(values) for name, values in rows.items()}
+    return {name: np.concatenate(values, axis=-1) for name, values in rows.items()}
 
 
-def fit_scales(rows: Mapping[str, np.ndarray], elements: Mapping[str, int]) -> dict[str, float]:
-    """Return for each element the factor that makes the expected error match the actual one, in rms."""
+def fit_scales(
+    spread: np.ndarray, error: np.ndarray, numbers: np.ndarray, elements: Mapping[str, int]
+) -> dict[str, float]:
+    """Return for each element the factor that makes a disagreement match the actual error, in rms.
+
+    Parameters
+    ----------
+    spread, error : (n,) array
+        Disagreement of a group and actual error, eV/Å.
+    numbers : (n,) array
+        Atomic numbers.
+    elements : mapping
+        Symbol to atomic number.
+    """
 
     def factor(chosen: np.ndarray) -> float:
-        spread = np.sqrt((rows["disagreement"][chosen] ** 2).mean())
-        return float(np.sqrt((rows["error"][chosen] ** 2).mean()) / max(float(spread), 1e-12))
+        width = np.sqrt((spread[chosen] ** 2).mean())
+        return float(np.sqrt((error[chosen] ** 2).mean()) / max(float(width), 1e-12))
 
-    everything = np.ones(len(rows["error"]), dtype=bool)
+    everything = np.ones(len(error), dtype=bool)
     found = {}
     for symbol, number in elements.items():
-        mine = rows["numbers"] == number
+        mine = numbers == number
         found[symbol] = factor(mine if mine.sum() >= MIN_ATOMS else everything)
     return found
+
+
+def expected_errors(rows: Mapping[str, np.ndarray], scales: Sequence[Mapping[int, float]]) -> np.ndarray:
+    """Return the expected error of every atom, (n,) in eV/Å: root mean square over the groups' estimates."""
+    factors = np.array([[one[int(number)] for number in rows["numbers"]] for one in scales])
+    return np.sqrt(((factors * rows["disagreement"]) ** 2).mean(axis=0))
 
 
 def fit_threshold(expected: np.ndarray, error: np.ndarray, large: float) -> float:
@@ -233,8 +254,9 @@ def calibrate(
     model: Path,
     parts: Mapping[str, Sequence[Atoms]],
     *,
-    members: Sequence[Path] = (),
     draws: int = MEMBERS,
+    earlier: Sequence[Path] = (),
+    trained: Sequence[Path] = (),
     seed: int = 1,
 ) -> Uncertainty:
     """Make the uncertainty of a model: factors and threshold from validation frames, checked on test frames.
@@ -245,14 +267,18 @@ def calibrate(
         ``.safetensors``.
     parts : mapping
         Labelled frames of ``train``, ``validation`` and ``test``.
-    members : sequence of Path
-        Trained members; without any, `draws` members are drawn from the posterior of the readouts.
-    draws, seed : int
+    draws : int
+        Draws of the readouts.
+    earlier : sequence of Path
+        Students of earlier rounds; each is a group of its own.
+    trained : sequence of Path
+        Members trained on resamples.
+    seed : int
 
     Raises
     ------
     UserError
-        If a part is empty.
+        If a part is empty, or there is no member.
     """
     dense = {
         name: [frame for frame in frames if frame.info["kind"] != dilute.ISOLATED]
@@ -265,22 +291,23 @@ def calibrate(
     elements = dict(
         zip(models.known_elements(module), (int(number) for number in module.atomic_numbers), strict=True)
     )
-    method = "committee" if members else "readouts"
-    if members:
-        overlays = trained_members(module, members)
-    else:
-        overlays = draw_readouts(module, dense["train"], draws, seed)
-        rows = compare(module, overlays, dense["validation"])
-        common = np.sqrt((rows["error"] ** 2).sum() / max((rows["disagreement"] ** 2).sum(), 1e-300))
-        overlays = _stretched(overlays, module, float(common))
-    checked = {name: compare(module, overlays, dense[name]) for name in ("validation", "test")}
-    scales = fit_scales(checked["validation"], elements)
-    factor = np.zeros(120)
-    for symbol, number in elements.items():
-        factor[number] = scales[symbol]
-    expected = {name: factor[rows["numbers"]] * rows["disagreement"] for name, rows in checked.items()}
-    large = LARGE * float(np.sqrt((checked["validation"]["error"] ** 2).mean()))
-    threshold = fit_threshold(expected["validation"], checked["validation"]["error"], large)
+    groups = [Group("student", trained_members(module, [path])) for path in earlier]
+    if trained:
+        groups.append(Group("trained", trained_members(module, trained)))
+    if draws:
+        groups.insert(0, _drawn(module, dense, draws, seed))
+    if not groups:
+        raise UserError("no members: draw readouts, or name earlier students or trained members")
+    checked = {name: compare(module, groups, dense[name]) for name in ("validation", "test")}
+    fitted = checked["validation"]
+    groups = [
+        replace(group, scales=fit_scales(spread, fitted["error"], fitted["numbers"], elements))
+        for group, spread in zip(groups, fitted["disagreement"], strict=True)
+    ]
+    scales = [{elements[symbol]: scale for symbol, scale in group.scales.items()} for group in groups]
+    expected = {name: expected_errors(rows, scales) for name, rows in checked.items()}
+    large = LARGE * float(np.sqrt((fitted["error"] ** 2).mean()))
+    threshold = fit_threshold(expected["validation"], fitted["error"], large)
     report = {name: assess(expected[name], rows, threshold, large) for name, rows in checked.items()}
     for name, found in report.items():
         log.info(
@@ -291,21 +318,38 @@ def calibrate(
             found["error_over_expected"],
             100 * found["marked"],
         )
-    return Uncertainty(method, overlays, scales, threshold, provenance.file_digest(model), report)
+    return Uncertainty(groups, threshold, provenance.file_digest(model), report)
+
+
+def _drawn(module: Any, dense: Mapping[str, Sequence[Atoms]], draws: int, seed: int) -> Group:
+    """Return draws of the readouts, as far from the model's as the errors on validation frames ask for."""
+    members = draw_readouts(module, dense["train"], draws, seed)
+    rows = compare(module, [Group("readouts", members)], dense["validation"])
+    common = np.sqrt((rows["error"] ** 2).sum() / max((rows["disagreement"] ** 2).sum(), 1e-300))
+    return Group("readouts", _stretched(members, module, float(common)))
 
 
 def main(words: list[str] | None = None) -> int:
-    """Calibrate the readouts of a model on labelled frames; the result lies beside the model."""
+    """Make the uncertainty of a model from labelled frames; it lies beside the model."""
     parser = argparse.ArgumentParser(prog="python -m getsei.potentials.calibration", description=main.__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path, nargs="+", help="labelled frames (extxyz of label_frames)")
-    parser.add_argument("--members", type=Path, nargs="*", default=[], help="trained members of a committee")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="students of earlier rounds")
+    parser.add_argument("--trained", type=Path, nargs="*", default=[], help="members trained on resamples")
+    parser.add_argument("--draws", type=int, default=MEMBERS, help="draws of the readouts")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         parts = dataset.split([frame for path in chosen.data for frame in dataset.load(path)])
-        found = calibrate(chosen.model, parts, members=chosen.members, seed=chosen.seed)
+        found = calibrate(
+            chosen.model,
+            parts,
+            draws=chosen.draws,
+            earlier=chosen.earlier,
+            trained=chosen.trained,
+            seed=chosen.seed,
+        )
         print(f"{found.save(chosen.model)}: threshold {found.threshold:.3f} eV/Å")
     except UserError as error:
         print(error, file=sys.stderr)

@@ -1,9 +1,11 @@
 """How wrong the forces of a potential may be, atom by atom, without its teacher at hand.
 
 A committee of models that differ from the potential in some of their weights disagrees where its training
-data did not decide. Their disagreement, times a factor for each element fitted on frames that no training
-saw, is the expected error of the force on an atom. The members lie in one file beside the model, which ends
-in ``.uncertainty.safetensors``, with what the calibration measured; `getsei.potentials.calibration` makes it.
+data did not decide. It has groups of members of one origin. The disagreement of a group, times a factor for
+each element fitted on frames that no training saw, is an estimate of the error of the force on an atom; the
+expected error is the root mean square of the estimates of all groups. The members lie in one file beside
+the model, which ends in ``.uncertainty.safetensors``, with what the calibration measured;
+`getsei.potentials.calibration` makes it.
 """
 
 import copy
@@ -27,9 +29,10 @@ log = logging.getLogger("getsei")
 
 SUFFIX = ".uncertainty.safetensors"
 KIND = "uncertainty"
-METHODS = {
-    "readouts": "weights of the readouts drawn from their posterior",
-    "committee": "models trained on bootstrap resamples",
+ORIGINS = {
+    "readouts": "draws of the readouts from their posterior",
+    "student": "a student of an earlier round",
+    "trained": "models trained on bootstrap resamples",
 }
 
 Overlay = Mapping[str, np.ndarray]
@@ -111,18 +114,52 @@ def disagreement(forces: NDArray) -> NDArray[np.float64]:
     return np.sqrt(((forces[1:] - forces[0]) ** 2).sum(axis=-1).mean(axis=0))
 
 
+def by_group(forces: NDArray, sizes: Sequence[int]) -> NDArray[np.float64]:
+    """Return the disagreement of every group of members, (n_groups, n_atoms) in eV/Å.
+
+    Parameters
+    ----------
+    forces : (1 + n_members, n_atoms, 3) array
+        Of the model and of its members, group after group.
+    sizes : sequence of int
+        Members of each group.
+    """
+    ends = 1 + np.cumsum(sizes)
+    starts = ends - np.asarray(sizes)
+    return np.stack(
+        [
+            disagreement(np.concatenate([forces[:1], forces[low:high]]))
+            for low, high in zip(starts, ends, strict=True)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Members of one origin.
+
+    Attributes
+    ----------
+    origin : str
+        Key of `ORIGINS`.
+    members : sequence of mapping
+        Weights that differ from the model's.
+    scales : mapping
+        Element to the factor that turns disagreement into an expected error.
+    """
+
+    origin: str
+    members: Sequence[Overlay]
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Uncertainty:
     """A calibrated committee.
 
     Attributes
     ----------
-    method : str
-        Key of `METHODS`.
-    members : sequence of mapping
-        Weights that differ from the model's.
-    scales : mapping
-        Element to the factor that turns disagreement into an expected error.
+    groups : sequence of Group
     threshold : float
         Expected errors beyond this mark an atom as extrapolated, eV/Å.
     model_sha256 : str
@@ -131,12 +168,15 @@ class Uncertainty:
         What the calibration measured.
     """
 
-    method: str
-    members: Sequence[Overlay]
-    scales: Mapping[str, float]
+    groups: Sequence[Group]
     threshold: float
     model_sha256: str
     report: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        """What it is made of, in words."""
+        return " and ".join(f"{len(group.members)} {ORIGINS[group.origin]}" for group in self.groups)
 
     def judge(self, module: Any, species: Sequence[str]) -> Judge:
         """Return the function that judges configurations of these species.
@@ -152,14 +192,17 @@ class Uncertainty:
         UserError
             If an element was not calibrated.
         """
-        strange = sorted(set(species) - set(self.scales))
+        known = set.intersection(*(set(group.scales) for group in self.groups))
+        strange = sorted(set(species) - known)
         if strange:
             raise UserError(f"the uncertainty of the potential was not calibrated for {', '.join(strange)}")
-        ensemble = Ensemble(module, [{}, *self.members])
-        factors = np.array([self.scales[symbol] for symbol in species])
+        ensemble = Ensemble(module, [{}, *(member for group in self.groups for member in group.members)])
+        sizes = [len(group.members) for group in self.groups]
+        factors = np.array([[group.scales[symbol] for symbol in species] for group in self.groups])
 
         def expected_error(positions: ArrayLike, cell: ArrayLike) -> NDArray[np.float64]:
-            return factors * disagreement(ensemble.forces(species, positions, cell))
+            found = by_group(ensemble.forces(species, positions, cell), sizes)
+            return np.sqrt(((factors * found) ** 2).mean(axis=0))
 
         return expected_error
 
@@ -167,15 +210,17 @@ class Uncertainty:
         """Write the uncertainty beside its model, and return the path."""
         path = beside(model)
         arrays = {
-            f"{number}/{name}": np.asarray(value)
-            for number, member in enumerate(self.members)
+            f"{place}/{number}/{name}": np.asarray(value)
+            for place, group in enumerate(self.groups)
+            for number, member in enumerate(group.members)
             for name, value in member.items()
         }
         facts = {
             "kind": KIND,
-            "method": self.method,
-            "members": len(self.members),
-            "scales": dict(self.scales),
+            "groups": [
+                {"origin": group.origin, "members": len(group.members), "scales": dict(group.scales)}
+                for group in self.groups
+            ],
             "threshold_eV_per_A": self.threshold,
             "model_sha256": self.model_sha256,
             "report": dict(self.report),
@@ -197,21 +242,23 @@ def load(model: str | Path) -> Uncertainty | None:
         return None
     arrays, facts = tensors.load(path)
     try:
-        if facts["kind"] != KIND or facts["method"] not in METHODS:
+        if facts["kind"] != KIND:
             raise KeyError("kind")
-        members: list[dict[str, np.ndarray]] = [{} for _ in range(int(facts["members"]))]
+        groups = [
+            Group(
+                origin=next(origin for origin in ORIGINS if origin == one["origin"]),
+                members=[{} for _ in range(int(one["members"]))],
+                scales={str(element): float(scale) for element, scale in one["scales"].items()},
+            )
+            for one in facts["groups"]
+        ]
         for key, value in arrays.items():
-            number, _, name = key.partition("/")
-            members[int(number)][name] = value
+            place, number, name = key.split("/")
+            groups[int(place)].members[int(number)][name] = value
         found = Uncertainty(
-            facts["method"],
-            members,
-            {str(element): float(scale) for element, scale in facts["scales"].items()},
-            float(facts["threshold_eV_per_A"]),
-            str(facts["model_sha256"]),
-            facts["report"],
+            groups, float(facts["threshold_eV_per_A"]), str(facts["model_sha256"]), facts["report"]
         )
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration) as error:
         raise UserError(f"{path}: not the uncertainty of a potential; delete it or restore it") from error
     if found.model_sha256 != provenance.file_digest(Path(model)):
         raise UserError(
@@ -275,5 +322,4 @@ def judgement(potential: Mapping[str, Any], species: Sequence[str], chosen: str 
     module = models.read_mace(
         source.name, sha256=potential.get("sha256"), trust=potential.get("trust", False)
     )
-    note = f"{METHODS[found.method]}; {len(found.members)} members"
-    return Judgement(found.judge(module, species), found.threshold, note, found.report)
+    return Judgement(found.judge(module, species), found.threshold, found.said, found.report)
