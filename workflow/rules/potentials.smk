@@ -202,7 +202,6 @@ rule keep_uncertainty:
         final_uncertainty,
     output:
         "<results>/potential/getsei-small.uncertainty.safetensors",
-        final_review,
     localrule: True
     shell:
         "cp {input:q} {output:q}"
