@@ -127,9 +127,9 @@ def to_the_report(workflow: sandbox.Workflow) -> list[Row]:
 
 def over_the_limit(workflow: sandbox.Workflow) -> list[Row]:
     """Ask for more production, in one segment that lasts longer than its limit; its retry must go on."""
-    before = workflow.run(*PROFILE, "--", "results/li6ps5cl/r1/md/equilibrate.h5", timeout=1500)
+    before = workflow.run(*PROFILE, "--", "results/li6ps5cl/r1/md/produce002.h5", timeout=1500)
     show(workflow, before)
-    log = workflow.results / "logs/li6ps5cl/r1/run_md_equilibrate.log"
+    log = workflow.results / "logs/li6ps5cl/r1/run_md_produce002.log"
     speed = float(re.findall(r"([\d.]+) steps/s", log.read_text())[-1])
     length_ps = round(LONG_s * speed * 2e-3 / 4) * 4.0
     longer = {**MD, "segment_ps": length_ps, "production_ps": length_ps}
