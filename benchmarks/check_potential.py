@@ -136,11 +136,12 @@ def run(arguments: argparse.Namespace) -> list[Bar]:
 
 def table(found: Sequence[Bar]) -> str:
     """Return the bars as text, one line each."""
-    widths = [
-        max([len(getattr(bar, key)) for bar in found], default=0) for key in ("name", "limit", "measured")
-    ]
+    width = {
+        key: max([len(getattr(bar, key)) for bar in found], default=0) for key in ("verdict", "name", "limit")
+    }
     return "\n".join(
-        f"{bar.name:{widths[0]}}  {bar.limit:{widths[1]}}  {bar.measured:{widths[2]}}  {bar.verdict}"
+        f"{bar.verdict:{width['verdict']}}  {bar.name:{width['name']}}  {bar.limit:{width['limit']}}  "
+        f"{bar.measured}"
         for bar in found
     )
 

@@ -17,7 +17,6 @@ SHOWN_PAIRS = ("P-S", "Ge-S", "Li-S", "O-Zr", "La-O", "Li-O", "Li-Li")
 """Pairs whose radial distributions are drawn, where they occur."""
 LINEAR_meV = 5.0
 """Energy errors within this are drawn on a linear scale, larger ones on a logarithmic one."""
-ENERGY_TICKS_meV = (-10000, -1000, -100, -20, -5, 0, 5, 20, 100, 1000, 10000)
 DASHED = (0, (3, 1.5))
 
 
@@ -43,7 +42,7 @@ def accuracy(report: Mapping[str, Any]) -> Figure:
         _bars(stresses, stressed, limit=bars.STRESS, label="stress RMSE (GPa)")
     else:
         style.message(stresses, "The frames carry no stress.")
-    style.panel(stresses, "c", "stress by kind of frame")
+    style.panel(stresses, "c", "stress by kind")
     for axes, letter, (name, entries) in zip(lower, "def", _force_errors(report).items(), strict=True):
         _bars(axes, entries)
         style.panel(axes, letter, f"force by {name}")
@@ -85,8 +84,10 @@ def _energies(axes: Axes, parity: Mapping[str, Any]) -> None:
     axes.set_xscale("symlog", linthresh=LINEAR_meV)
     reach = max(1.2 * float(np.abs(error).max()), LINEAR_meV)
     axes.set_xlim(-reach, reach)
-    ticks = [number for number in ENERGY_TICKS_meV if abs(number) <= reach]
-    axes.set_xticks(ticks, [str(number) for number in ticks])
+    outer = 10.0 ** np.floor(np.log10(reach))
+    ticks = [0.0, LINEAR_meV, *([outer] if outer > 2 * LINEAR_meV else [])]
+    ticks = [*(-tick for tick in ticks[:0:-1]), *ticks]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_yticks(range(len(kinds)), [style.wrapped(kind, 24, 1) for kind in kinds])
     axes.invert_yaxis()

@@ -112,9 +112,9 @@ def render(
 
 def of_bars(bars: Iterable[Bar]) -> Sheet:
     """Return the table of the bars."""
-    rows = [(bar.name, bar.limit, bar.measured, bar.verdict) for bar in bars]
-    met = sum(row[3] == "pass" for row in rows)
-    return Sheet("Bars", ("bar", "limit", "measured", "verdict"), rows, f"{met} of {len(rows)} met.")
+    rows = [(bar.verdict, bar.name, bar.limit, bar.measured) for bar in bars]
+    met = sum(row[0] == "pass" for row in rows)
+    return Sheet("Bars", ("verdict", "bar", "limit", "measured"), rows, f"{met} of {len(rows)} met.")
 
 
 def of_summaries(name: str, rows: Sequence[tuple[str, Mapping[str, Any]]], text: str = INTERVALS) -> Sheet:
