@@ -14,6 +14,7 @@ with job.logged(snakemake) as log:
         trajectory,
         uncertainty.judgement(snakemake.params.potential, species, cfg["source"]),
         cfg["interval_ps"],
+        snakemake.params.cutoff_A,
         snakemake.output.table,
         snakemake.output.facts,
     )

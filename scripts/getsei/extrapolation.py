@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from getsei import cells
 from getsei.records import Estimate, Trajectory
 
 log = logging.getLogger("getsei")
 
 FIXED = ("frame", "time_ps", "stage", "mean_eV_per_A", "largest_eV_per_A", "extrapolated")
-"""Columns of the table, before one per element: the share of its atoms that are extrapolated."""
+"""Columns of the table, before two per element: the share of its atoms that are extrapolated, and of those
+with an extrapolated atom around them or themselves."""
+COLUMNS = ("extrapolated", "around")
 BLOCKS = 10
 """Successive frames resemble each other; intervals come from the spread over so many blocks."""
 QUANTITY = "extrapolated_share"
@@ -62,9 +65,9 @@ class Measured:
         Of each judged frame.
     expected_error : (n,) array
         Mean over all atoms, eV/Å.
-    shares : dict
-        Element to the share of its atoms that are extrapolated at each judged frame, (n,); empty where
-        there is no uncertainty.
+    shares, around : dict
+        Element to the share of its atoms that are extrapolated at each judged frame, (n,), and to the
+        share of those whose surroundings hold an extrapolated atom; empty where there is no uncertainty.
     atoms : dict
         Element to number of atoms.
     """
@@ -73,6 +76,7 @@ class Measured:
     stage: np.ndarray
     expected_error: np.ndarray
     shares: Mapping[str, np.ndarray]
+    around: Mapping[str, np.ndarray]
     atoms: Mapping[str, int]
 
     @classmethod
@@ -81,15 +85,19 @@ class Measured:
         found = json.loads(Path(facts).read_text(encoding="utf-8"))
         with Path(table).open(newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
-        shares = {
-            element: np.array([float(row[f"extrapolated_{element}"]) for row in rows])
-            for element in (found["atoms"] if found["available"] else ())
-        }
+        shares, around = (
+            {
+                element: np.array([float(row[f"{column}_{element}"]) for row in rows])
+                for element in (found["atoms"] if found["available"] else ())
+            }
+            for column in COLUMNS
+        )
         return cls(
             found["note"],
             np.array([row["stage"] for row in rows]),
             np.array([float(row["mean_eV_per_A"]) for row in rows]),
             shares,
+            around,
             found["atoms"],
         )
 
@@ -105,6 +113,7 @@ def measure(
     trajectory: Trajectory,
     judgement: Judgement,
     interval_ps: float,
+    cutoff_A: float,
     table: str | Path,
     facts: str | Path,
 ) -> None:
@@ -117,6 +126,8 @@ def measure(
         Without a judge the table stays empty, and the facts say why.
     interval_ps : float
         Time between judged frames, rounded to whole frames.
+    cutoff_A : float
+        Radius of the surroundings of an atom.
     table, facts : path
         CSV and JSON.
     """
@@ -126,8 +137,10 @@ def measure(
     every = max(1, round(interval_ps / trajectory.frame_interval_ps))
     rows = []
     for frame in judged_frames(trajectory.stage, every) if judgement.judge else ():
-        expected = judgement.judge(trajectory.in_cell(frame).astype(float), trajectory.cell(frame))
+        positions, cell = trajectory.in_cell(frame).astype(float), trajectory.cell(frame)
+        expected = judgement.judge(positions, cell)
         beyond = expected > judgement.threshold
+        near = surrounded(positions, cell, beyond, cutoff_A)
         rows.append(
             {
                 "frame": int(frame),
@@ -136,11 +149,15 @@ def measure(
                 "mean_eV_per_A": f"{expected.mean():.5g}",
                 "largest_eV_per_A": f"{expected.max():.5g}",
                 "extrapolated": "yes" if beyond.any() else "no",
-                **{f"extrapolated_{e}": f"{beyond[chosen].mean():.6g}" for e, chosen in mine.items()},
+                **{
+                    f"{column}_{element}": f"{marks[chosen].mean():.6g}"
+                    for column, marks in zip(COLUMNS, (beyond, near), strict=True)
+                    for element, chosen in mine.items()
+                },
             }
         )
     with Path(table).open("w", newline="", encoding="utf-8") as handle:
-        columns = [*FIXED, *(f"extrapolated_{element}" for element in elements)]
+        columns = [*FIXED, *(f"{column}_{element}" for column in COLUMNS for element in elements)]
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -156,10 +173,19 @@ def measure(
     log.info("%s; %d frames judged", judgement.note, len(rows))
 
 
+def surrounded(positions: np.ndarray, cell: np.ndarray, marked: np.ndarray, cutoff_A: float) -> np.ndarray:
+    """Return which atoms (n_atoms,) are marked or have a marked atom within the cutoff."""
+    found = marked.copy()
+    for one in np.flatnonzero(marked):
+        vectors = cells.minimum_image(positions - positions[one], cell)
+        found |= np.einsum("ij,ij->i", vectors, vectors) < cutoff_A**2
+    return found
+
+
 def numbers(measured: Sequence[Measured], stage: str, mobile: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the share of extrapolated environments, and of extrapolated atoms of each element.
 
-    An environment is extrapolated where the force on its ion is.
+    An environment is extrapolated where the force on its ion or on any neighbour is.
 
     Parameters
     ----------
@@ -180,11 +206,11 @@ def numbers(measured: Sequence[Measured], stage: str, mobile: Sequence[str]) -> 
         why = measured[0].note if measured else "the trajectory was not made with a potential of ours"
         return {QUANTITY: Estimate(np.nan, np.nan, np.nan, "1", 0, False, f"not available: {why}").as_dict()}
 
-    def share(elements: Sequence[str], what: str) -> dict[str, Any]:
+    def share(column: str, elements: Sequence[str], what: str) -> dict[str, Any]:
         values = []
         for one in known:
             weights = np.array([one.atoms[element] for element in elements], dtype=float)
-            shares = np.array([one.shares[element] for element in elements])
+            shares = np.array([getattr(one, column)[element] for element in elements])
             values.append((weights @ shares / weights.sum())[one.stage == stage])
         n = sum(len(v) * sum(one.atoms[e] for e in elements) for v, one in zip(values, known, strict=True))
         return _with_interval(np.concatenate(values), "1", n, what)
@@ -192,9 +218,11 @@ def numbers(measured: Sequence[Measured], stage: str, mobile: Sequence[str]) -> 
     present = [element for element in mobile if element in known[0].atoms]
     errors = np.concatenate([one.expected_error[one.stage == stage] for one in known])
     return {
-        QUANTITY: share(present, "n = environments judged; the force on their ion is extrapolated"),
+        QUANTITY: share(
+            "around", present, "n = environments judged; their ion or a neighbour feels an extrapolated force"
+        ),
         **{
-            f"{QUANTITY}/{element}": share([element], "n = atoms times judged frames")
+            f"{QUANTITY}/{element}": share("shares", [element], "of its atoms; n = atoms times judged frames")
             for element in sorted(known[0].atoms)
         },
         "expected_force_error": _with_interval(

@@ -187,7 +187,7 @@ def trajectory(n_frames=12):
 
 def run(folder, judge, interval_ps=1.0):
     judgement = extrapolation.Judgement(judge, 0.5, "made up", {})
-    extrapolation.measure(trajectory(), judgement, interval_ps, folder / "u.csv", folder / "u.json")
+    extrapolation.measure(trajectory(), judgement, interval_ps, 3.0, folder / "u.csv", folder / "u.json")
     return extrapolation.Measured.load(folder / "u.csv", folder / "u.json")
 
 
@@ -198,11 +198,19 @@ def test_marks_follow_the_threshold(tmp_path):
     assert [row["frame"] for row in rows] == ["0", "2", "4", "5", "7", "9", "11"]
     assert {row["extrapolated"] for row in rows} == {"yes"}
     numbers = extrapolation.numbers([found, found], "produce", ["Li"])
-    assert numbers["extrapolated_share"]["value"] == 0.0
+    assert numbers["extrapolated_share/Li"]["value"] == 0.0
+    assert 0.0 < numbers["extrapolated_share"]["value"] < 1.0  # some lithium atoms have phosphorus around
     assert numbers["extrapolated_share/P"]["value"] == 1.0
     assert numbers["extrapolated_share/P"]["n"] == 2 * 4 * int((species == "P").sum())
     mean = 0.1 + 0.6 * (species == "P").mean()
     assert numbers["expected_force_error"]["value"] == pytest.approx(mean, rel=1e-3)
+
+
+def test_surroundings_reach_across_the_cell():
+    positions = np.array([[0.2, 0.0, 0.0], [9.5, 0.0, 0.0], [5.0, 0.0, 0.0]])
+    marked = np.array([True, False, False])
+    assert extrapolation.surrounded(positions, 10.0 * np.eye(3), marked, 1.0).tolist() == [True, True, False]
+    assert not extrapolation.surrounded(positions, 10.0 * np.eye(3), ~np.ones(3, bool), 1.0).any()
 
 
 def test_without_an_uncertainty_the_outputs_say_so(tmp_path):

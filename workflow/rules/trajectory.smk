@@ -47,6 +47,7 @@ rule measure_uncertainty:
         runtime=growing(120),
     params:
         cfg=lookup(dpath="{system}/uncertainty", within=SYSTEMS),
+        cutoff_A=lookup(dpath="{system}/environments/cutoff_A", within=SYSTEMS),
         potential=lookup(dpath="{system}/potential", within=SYSTEMS),
         code=code_digest("measure_uncertainty.py"),
     script:
