@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import toy_mace
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from getsei.errors import UserError
 from getsei.potentials import teachers
+from getsei.potentials.ase_calculator import MACEPotential
 
 
 def lennard_jones():
@@ -90,3 +92,22 @@ def test_chgnet_forces_are_the_gradient_of_its_energy():
     atoms.calc = teacher.calculator()
     assert here.stress == pytest.approx(atoms.get_stress(), abs=1e-5)
     assert here.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
+def test_a_mace_model_teaches(tmp_path):
+    module = toy_mace.build(channels=4, lmax=1)
+    path = toy_mace.save(module, tmp_path / "teacher.safetensors")
+    teacher = teachers.load({"model": str(path)})
+    atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
+    atoms.positions[0] += 0.1
+    (label,) = teacher.label([atoms])
+    atoms.calc = MACEPotential(path, engine="torch", dtype="float64")
+    assert label.forces == pytest.approx(atoms.get_forces(), abs=2e-5)
+    assert label.stress == pytest.approx(atoms.get_stress(), abs=1e-6)
+    assert teacher.version.startswith("sha256 ")
+    pickled = toy_mace.save(module, tmp_path / "teacher.model")
+    with pytest.raises(UserError, match="sha256"):
+        teachers.load({"model": str(pickled)})
+    with pytest.raises(UserError, match="no MACE model"):
+        teachers.load({"model": "chgnet"})

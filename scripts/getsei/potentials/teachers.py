@@ -130,24 +130,46 @@ def load(spec: str | Mapping[str, Any]) -> Teacher:
     Parameters
     ----------
     spec : str or mapping
-        ``"chgnet"``, or ``{"calculator": "package.module.Class", "arguments": {...}}`` for an ASE calculator.
+        ``"chgnet"``; ``{"model": ..., "sha256": ..., "device": ...}`` for a MACE model, by path or as
+        ``mace:NAME``; or ``{"calculator": "package.module.Class", "arguments": {...}}`` for an ASE
+        calculator.
 
     Raises
     ------
     UserError
-        If the name is unknown, or the calculator can not be imported or made.
+        If the name is unknown, the model can not be used, or the calculator can not be imported or made.
     """
     if spec == "chgnet":
         return Chgnet()
+    if isinstance(spec, Mapping) and "model" in spec:
+        return _mace(str(spec["model"]), spec.get("sha256"), str(spec.get("device", "cpu")))
     if not isinstance(spec, Mapping) or "calculator" not in spec:
         raise UserError(
             f"potential_training.teacher: {spec!r} is neither 'chgnet' nor a mapping with the key "
-            "'calculator' (the import path of an ASE calculator, such as ase.calculators.emt.EMT)"
+            "'model' (a MACE model) or 'calculator' (the import path of an ASE calculator, such as "
+            "ase.calculators.emt.EMT)"
         )
     path = str(spec["calculator"])
     key = "potential_training.teacher"
     made, version = sources.import_calculator(path, spec.get("arguments", {}), key)
     return CalculatorTeacher(made, path, version)
+
+
+def _mace(model: str, sha256: str | None, device: str) -> Teacher:
+    """Return a MACE model as a teacher; it is read at once, so that a mistake shows before anything runs."""
+    # Imported here: CHGNet and calculators do without mace-torch.
+    from getsei.potentials import calculators, models
+    from getsei.potentials.ase_calculator import MACEPotential
+
+    source = sources.parse(model)
+    if source.kind not in ("file", "mace"):
+        raise UserError(
+            f"potential_training.teacher.model: {model} is no MACE model; give a path or mace:NAME"
+        )
+    path = calculators.foundation_file(source.name) if source.kind == "mace" else source.name
+    models.read_mace(path, sha256=sha256)
+    calculator = MACEPotential(path, dtype="float64", device=device, sha256=sha256)
+    return CalculatorTeacher(calculator, model, f"sha256 {models.verify(path)}")
 
 
 def bare(atoms: Atoms) -> Atoms:
