@@ -6,6 +6,7 @@ job.prepare(snakemake)
 
 from pathlib import Path
 
+from getsei.dynamics import protocol
 from getsei.trajectory import store
 
 with job.logged(snakemake) as log:
@@ -16,6 +17,8 @@ with job.logged(snakemake) as log:
     }
     joined = store.join([Path(path) for path in snakemake.input.segments], origin)
     joined.save(snakemake.output.trajectory)
+    for path in snakemake.input.segments:
+        protocol.discard_checkpoint(Path(path))
     stride = store.export_extxyz(joined, Path(snakemake.output.extxyz))
     n_frames, n_atoms, _ = joined.positions.shape
     log.info("%d frames of %d atoms; one frame in %d is in the extxyz", n_frames, n_atoms, stride)

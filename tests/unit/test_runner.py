@@ -161,6 +161,12 @@ def test_a_resumed_segment_is_the_undisturbed_one(tmp_path, undisturbed, name, c
     assert again.calls < 200
     assert files.frames.read_bytes() == (undisturbed / f"{name}.h5").read_bytes()
     assert files.thermo.read_bytes() == (undisturbed / f"{name}_thermo.csv").read_bytes()
+    files.frames.unlink()  # killed after its last line: Snakemake deletes what a failed job wrote
+    again = Morse(species)
+    run(tmp_path, name, again)
+    assert again.calls == 0
+    assert files.frames.read_bytes() == (undisturbed / f"{name}.h5").read_bytes()
+    run(tmp_path, {"react": "equilibrate", "produce001": "produce002"}[name])
     assert not files.checkpoint.exists()
 
 

@@ -7,8 +7,10 @@ that is complete.
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,3 +169,17 @@ def draw_seed(seed: int, step: int) -> int:
     """
     state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
     return int(state % np.uint64(900_000_000)) + 1
+
+
+def checkpoint_of(frames: Path) -> Path:
+    """Return the folder of the checkpoint of a segment, given the file of its frames."""
+    return frames.with_suffix(".checkpoint")
+
+
+def discard_checkpoint(frames: Path) -> None:
+    """Remove the checkpoint of a segment whose frames a later job has been given.
+
+    Not sooner: a job that is killed after its last line, by its time limit say, has failed, and Snakemake
+    deletes its files. Its next attempt then only has to join the blocks again.
+    """
+    shutil.rmtree(checkpoint_of(frames), ignore_errors=True)

@@ -74,8 +74,8 @@ class Outputs:
 
     @property
     def checkpoint(self) -> Path:
-        """Folder of the last checkpoint, there only while the segment is unfinished."""
-        return self.frames.with_suffix(".checkpoint")
+        """Folder of the last checkpoint, there until the next segment or the trajectory is begun."""
+        return protocol.checkpoint_of(self.frames)
 
     @property
     def tape(self) -> Path:
@@ -131,6 +131,7 @@ def run_segment(
     outputs.frames.parent.mkdir(parents=True, exist_ok=True)
     if previous_restart is not None:
         check_restart(previous_restart)
+        protocol.discard_checkpoint(previous_restart.with_suffix(".h5"))
     digest = checkpoints.digest_of(
         settings,
         seed,
@@ -152,7 +153,6 @@ def run_segment(
     partial = outputs.restart.with_name(f".{outputs.restart.name}.part")
     shutil.copyfile(checkpoint.restart_file, partial)
     partial.replace(outputs.restart)
-    shutil.rmtree(outputs.checkpoint, ignore_errors=True)
     shutil.rmtree(outputs.failed, ignore_errors=True)
     outputs.tape.unlink(missing_ok=True)
 
