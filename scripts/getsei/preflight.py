@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from getsei import provenance, settings, strict_yaml
+from getsei import provenance, settings, strict_yaml, tensors
 from getsei.errors import UserError
 from getsei.potentials import sources
 from getsei.structures import names
@@ -68,6 +68,8 @@ def _problems(system: Mapping[str, Any]) -> Iterator[str]:
         yield f"mobile: {', '.join(missing)} is in none of its crystals, which hold {_list(elements)}"
     try:
         check_potential(system["potential"], elements)
+        if system["uncertainty"]["source"] == "auto":
+            check_uncertainty(system["potential"]["model"])
     except UserError as error:
         yield str(error)
 
@@ -124,6 +126,25 @@ def check_potential(potential: Mapping[str, Any], elements: set[str]) -> None:
                 "damaged or was replaced"
             )
     sources.check_elements(potential, elements)
+
+
+def check_uncertainty(model: str) -> None:
+    """Refuse an uncertainty beside a model file that belongs to another one.
+
+    Raises
+    ------
+    UserError
+        With what to do about it.
+    """
+    source = sources.parse(model)
+    path = sources.uncertainty_of(source.name)
+    if source.kind != "file" or not path.is_file():
+        return
+    if tensors.facts(path).get("model_sha256") != provenance.file_digest(source.name):
+        raise UserError(
+            f"potential.model: {path} belongs to another model than {source.name}; delete it, calibrate it "
+            "anew (docs/active-learning.md), or set uncertainty.source: none"
+        )
 
 
 def _list(elements: set[str]) -> str:

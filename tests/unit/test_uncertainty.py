@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import toy_mace
 from ase import Atoms
-from getsei import extrapolation, ranking, tensors
+from getsei import extrapolation, preflight, ranking, tensors
 from getsei.errors import UserError
-from getsei.potentials import calibration, dataset, models, sampling, uncertainty
+from getsei.potentials import calibration, dataset, models, sampling, sources, uncertainty
 from getsei.potentials.teachers import Label
 from getsei.records import Estimate, Trajectory
 
@@ -110,14 +110,17 @@ def test_a_model_without_an_uncertainty_has_none(tmp_path):
 def test_the_uncertainty_of_another_model_is_refused(tmp_path, calibrated):
     other = toy_mace.save(toy_mace.build(seed=2), tmp_path / "other.safetensors")
     calibrated.save(other)
-    with pytest.raises(UserError, match=r"other\.uncertainty\.safetensors: belongs to another model"):
-        uncertainty.load(other)
+    for read in (uncertainty.load, preflight.check_uncertainty):
+        with pytest.raises(UserError, match=r"other\.uncertainty\.safetensors.* belongs to another model"):
+            read(str(other))
+    for fine in (str(tmp_path / "without.safetensors"), "chgnet", "mace:small"):
+        preflight.check_uncertainty(fine)
 
 
 def test_a_damaged_file_is_refused(tmp_path, model):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(model.read_bytes())
-    uncertainty.beside(copy).write_bytes(model.read_bytes())
+    sources.uncertainty_of(copy).write_bytes(model.read_bytes())
     with pytest.raises(UserError, match="not the uncertainty"):
         uncertainty.load(copy)
 
@@ -140,7 +143,7 @@ def test_trained_members_keep_only_what_differs(tmp_path, model, parts):
     assert [group.origin for group in found.groups] == ["student", "trained"]
     assert [list(member) for group in found.groups for member in group.members] == [[name]] * 3
     found.save(model.with_name("mixed.safetensors"))
-    mixed = tensors.facts(uncertainty.beside(model.with_name("mixed.safetensors")))
+    mixed = tensors.facts(sources.uncertainty_of(model.with_name("mixed.safetensors")))
     assert [group["members"] for group in mixed["groups"]] == [1, 2]
     larger = toy_mace.save(toy_mace.build(channels=16), tmp_path / "larger.safetensors")
     with pytest.raises(UserError, match=r"larger\.safetensors"):

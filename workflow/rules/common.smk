@@ -173,8 +173,7 @@ def potential_file(wildcards):
 
 def uncertainty_file(wildcards):
     """Return the uncertainty that lies beside the model of a system; none where there is none."""
-    model = Path(potential_file(wildcards) or "none")
-    path = model.with_suffix(".uncertainty.safetensors")
+    path = sources.uncertainty_of(potential_file(wildcards) or "none")
     return str(path) if path.is_file() else []
 
 

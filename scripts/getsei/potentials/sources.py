@@ -14,6 +14,7 @@ from getsei import strict_yaml
 from getsei.errors import UserError
 
 CHGNET = "chgnet"
+UNCERTAINTY = ".uncertainty.safetensors"
 MACE = "mace:"
 ASE = "ase:"
 FORMS = (
@@ -54,6 +55,11 @@ def parse(model: str) -> Source:
                 raise UserError(f"potential.model: {model!r} is incomplete; give {FORMS}")
             return Source(kind, name)  # type: ignore[arg-type]
     return Source("file", model)
+
+
+def uncertainty_of(model: str | Path) -> Path:
+    """Return where the uncertainty of a model file lies: beside it."""
+    return Path(model).with_suffix(UNCERTAINTY)
 
 
 def stated_elements(model: str) -> tuple[str, ...] | None:

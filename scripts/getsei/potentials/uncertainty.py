@@ -27,7 +27,6 @@ from getsei.potentials.native import build, export, kernel
 
 log = logging.getLogger("getsei")
 
-SUFFIX = ".uncertainty.safetensors"
 KIND = "uncertainty"
 ORIGINS = {
     "readouts": "draws of the readouts from their posterior",
@@ -37,11 +36,6 @@ ORIGINS = {
 
 Overlay = Mapping[str, np.ndarray]
 """Weights of a member, by name, that differ from those of the model."""
-
-
-def beside(model: str | Path) -> Path:
-    """Return where the uncertainty of a model lies."""
-    return Path(model).with_suffix(SUFFIX)
 
 
 class Ensemble:
@@ -208,7 +202,7 @@ class Uncertainty:
 
     def save(self, model: str | Path) -> Path:
         """Write the uncertainty beside its model, and return the path."""
-        path = beside(model)
+        path = sources.uncertainty_of(model)
         arrays = {
             f"{place}/{number}/{name}": np.asarray(value)
             for place, group in enumerate(self.groups)
@@ -237,7 +231,7 @@ def load(model: str | Path) -> Uncertainty | None:
     UserError
         If the file is damaged or belongs to another model.
     """
-    path = beside(model)
+    path = sources.uncertainty_of(model)
     if not path.is_file():
         return None
     arrays, facts = tensors.load(path)
@@ -318,7 +312,7 @@ def judgement(potential: Mapping[str, Any], species: Sequence[str], chosen: str 
         return nothing(f"{source.name} comes without an uncertainty")
     found = load(source.name)
     if found is None:
-        return nothing(f"there is no {beside(source.name).name} beside the model")
+        return nothing(f"there is no {sources.uncertainty_of(source.name).name} beside the model")
     module = models.read_mace(
         source.name, sha256=potential.get("sha256"), trust=potential.get("trust", False)
     )
