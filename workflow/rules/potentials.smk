@@ -202,9 +202,20 @@ rule keep_uncertainty:
         final_uncertainty,
     output:
         "<results>/potential/getsei-small.uncertainty.safetensors",
-    localrule: True
-    shell:
-        "cp {input:q} {output:q}"
+    log:
+        "<logs>/potential/keep_uncertainty.log",
+    benchmark:
+        "<benchmarks>/potential/keep_uncertainty.tsv"
+    conda:
+        "../../envs/keep_uncertainty.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
+    params:
+        code=code_digest("keep_uncertainty.py"),
+    script:
+        "../../scripts/keep_uncertainty.py"
 
 
 rule evaluate_accuracy:
