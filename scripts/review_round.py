@@ -10,9 +10,10 @@ from pathlib import Path
 from getsei import json_files
 from getsei.potentials import dataset, rounds, uncertainty
 from getsei.potentials.ase_calculator import MACEPotential
-from getsei.potentials.evaluation import accuracy
+from getsei.potentials.evaluation import accuracy, candidate
 
 with job.logged(snakemake) as log:
+    candidate.quiet()
     number, given = int(snakemake.wildcards.round), snakemake.input
     rows = [dataset.load(path) for path in given.labelled]
     before = own = None

@@ -141,6 +141,7 @@ def test_trained_members_keep_only_what_differs(tmp_path, model, parts):
     few = {part: chosen[:4] for part, chosen in parts.items()}
     found = calibration.calibrate(model, few, draws=0, earlier=paths[:1], trained=paths)
     assert [group.origin for group in found.groups] == ["student", "trained"]
+    assert found.said == "1 students of earlier rounds and 2 models trained on bootstrap resamples"
     assert [list(member) for group in found.groups for member in group.members] == [[name]] * 3
     found.save(model.with_name("mixed.safetensors"))
     mixed = tensors.facts(sources.uncertainty_of(model.with_name("mixed.safetensors")))

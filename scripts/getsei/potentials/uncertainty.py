@@ -30,7 +30,7 @@ log = logging.getLogger("getsei")
 KIND = "uncertainty"
 ORIGINS = {
     "readouts": "draws of the readouts from their posterior",
-    "student": "a student of an earlier round",
+    "student": "students of earlier rounds",
     "trained": "models trained on bootstrap resamples",
 }
 
@@ -170,7 +170,11 @@ class Uncertainty:
     @property
     def said(self) -> str:
         """What it is made of, in words."""
-        return " and ".join(f"{len(group.members)} {ORIGINS[group.origin]}" for group in self.groups)
+        counts = {
+            origin: sum(len(group.members) for group in self.groups if group.origin == origin)
+            for origin in ORIGINS
+        }
+        return " and ".join(f"{count} {ORIGINS[origin]}" for origin, count in counts.items() if count)
 
     def judge(self, module: Any, species: Sequence[str]) -> Judge:
         """Return the function that judges configurations of these species.
