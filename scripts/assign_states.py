@@ -4,6 +4,9 @@ from getsei import job
 
 job.prepare(snakemake)
 
+import shutil
+from pathlib import Path
+
 from getsei import records
 from getsei.states import assignment, tables
 
@@ -18,3 +21,4 @@ with job.logged(snakemake) as log:
     tables.write_csv(states.gates, snakemake.output.gates)
     tables.write_csv(states.candidates, snakemake.output.choice)
     tables.write_csv(states.baselines, snakemake.output.baselines)
+    shutil.rmtree(Path(snakemake.input.embedding).with_name("encoder.checkpoint"), ignore_errors=True)

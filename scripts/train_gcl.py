@@ -16,8 +16,8 @@ with job.logged(snakemake) as log:
     settings = training.TrainingSettings(**snakemake.params.cfg)
     if snakemake.input.shared:
         trained = embedding.load(snakemake.input.shared)
+        shutil.rmtree(Path(snakemake.input.shared).with_suffix(".checkpoint"), ignore_errors=True)
     else:
         trained = training.train_encoders([replicas], settings, checkpoint)
     training.embed_system(trained, replicas, settings).save(snakemake.output.embedding)
     embedding.save(trained, snakemake.output.encoder)
-    shutil.rmtree(checkpoint, ignore_errors=True)

@@ -4,7 +4,6 @@ from getsei import job
 
 job.prepare(snakemake)
 
-import shutil
 from pathlib import Path
 
 from getsei import records
@@ -18,4 +17,3 @@ with job.logged(snakemake) as log:
     settings = training.TrainingSettings(**snakemake.params.cfg)
     checkpoint = Path(snakemake.output.encoder).with_suffix(".checkpoint")
     embedding.save(training.train_encoders(systems, settings, checkpoint), snakemake.output.encoder)
-    shutil.rmtree(checkpoint, ignore_errors=True)

@@ -84,8 +84,9 @@ def train_encoders(
 ) -> Trained:
     """Train one encoder, and `repeats` more from other seeds, on the environments of one or more systems.
 
-    With a `checkpoint`, a folder, an interrupted training goes on from there, to the same result; whoever has
-    stored the result deletes it.
+    With a `checkpoint`, a folder, an interrupted training goes on from there, to the same result. The job
+    that reads the result deletes it: Snakemake takes the result back from a job that is killed after its
+    last line.
     """
     pools = [Pool(replicas) for replicas in systems]
     if len({pool.cutoff_A for pool in pools}) > 1:
