@@ -9,6 +9,7 @@
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
 # make bench-md  speed and accuracy of the compiled potential, bar by bar, 20 min (ARGUMENTS='--only speed' for a part)
 # make bench-sizes DATA='*/labelled.extxyz'  what wider potentials and longer cutoffs buy, and cost
+# make reference  keep the small results of a finished main job in results/reference, with their commit
 # make quick  the same jobs on a protocol of a few minutes, for a first look
 # make new SYSTEM=name CIF=file  a commented entry for a new electrolyte, in config/name.yaml
 # make check-inputs  the bars of bringing your own structure or trajectory: worked entries end to end, broken files
@@ -88,6 +89,10 @@ report: setup
 
 check-report: setup
 	OMP_NUM_THREADS=1 python benchmarks/check_report.py
+
+.PHONY: reference
+reference: setup
+	python benchmarks/reference_results.py
 
 .PHONY: new check-inputs
 new: setup
