@@ -90,7 +90,7 @@ def test_a_good_student_meets_every_bar():
         ),
         ({plan.SPEED: {"atoms": 1, "us_per_atom": {"native": 1.0}, "file_bytes": 2_500_000}}, "size"),
         (
-            {"diffusion-0": made.student()["diffusion-0"] | {"diffusion": made.estimate(9.4e-6)}},
+            {"diffusion-0": made.student()["diffusion-0"] | {"apparent_diffusion": made.estimate(9.4e-6)}},
             "diffusion",
         ),
         (
