@@ -122,7 +122,7 @@ def stability(
         A larger force ends the run.
     seed : int
     """
-    temperatures, forces, contacts, ended = [], [], [], ""
+    temperatures, forces, contacts, good, ended = [], [], [], 0, ""
     frames = langevin_frames(
         atoms,
         evaluator,
@@ -147,6 +147,7 @@ def stability(
                     ended = f"temperature {frame.temperature:.0f} K"
                 if ended:
                     break
+                good += 1
         except GuardError as error:
             ended = str(error)
     return Stability(
@@ -154,7 +155,7 @@ def stability(
         atoms=len(atoms),
         temperature_K=temperature_K,
         asked_ps=ps,
-        time_ps=round(max(len(temperatures) - 1 - bool(ended), 0) * every_ps, 6),
+        time_ps=round(max(good - 1, 0) * every_ps, 6),  # the first look is the start
         mean_temperature_K=float(np.mean(temperatures[len(temperatures) // 2 :] or [np.nan])),
         max_temperature_K=float(np.max(temperatures, initial=0.0)),
         max_force_eV_per_A=float(np.max(forces, initial=0.0)),
