@@ -5,6 +5,7 @@ from getsei import job
 job.prepare(snakemake)
 
 import json
+import logging
 from pathlib import Path
 
 from getsei import json_files
@@ -32,4 +33,5 @@ with job.logged(snakemake) as log:
     )
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
     Path(snakemake.output.review).write_text(text + "\n", encoding="utf-8")
+    log.setLevel(logging.INFO)
     log.info("round %d: %s", number, found["reason"])

@@ -8,7 +8,7 @@ from ase.calculators.lj import LennardJones
 from ase.io import write
 from getsei import finetune
 from getsei.errors import UserError
-from getsei.potentials import finetuning, models, sampling, training, weights
+from getsei.potentials import finetuning, models, sampling, sources, training, weights
 from getsei.potentials.ase_calculator import MACEPotential
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
@@ -46,7 +46,7 @@ def model(tmp_path_factory):
 def test_a_model_learns_from_a_users_dft_and_keeps_its_shape(model, tmp_path, capsys):
     data = dft(tmp_path / "dft.extxyz")
     own = tmp_path / "own.safetensors"
-    words = [str(model), str(data), "--output", str(own), "--epochs", "12", "--learning-rate", "0.03"]
+    words = [str(model), str(data), "--output", str(own), "--epochs", "8", "--learning-rate", "0.04"]
     assert finetune.main(words) == 0
     card = yaml.safe_load(own.with_suffix(".yaml").read_text())
     errors = card["errors_on_test_frames"]
@@ -57,6 +57,7 @@ def test_a_model_learns_from_a_users_dft_and_keeps_its_shape(model, tmp_path, ca
     of_the_labels = {"atomic_energies", "atomic_inter_shift", "atomic_inter_scale"}
     assert {key for key in before if before[key] != after[key]} <= of_the_labels
     assert models.verify(own) == card["sha256"]
+    assert sources.uncertainty_of(own).is_file()
     assert str(errors["after"]["force_rmse_meV_per_A"]) in capsys.readouterr().out
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.name.startswith(".")) == []
     atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
@@ -67,7 +68,12 @@ def test_a_model_learns_from_a_users_dft_and_keeps_its_shape(model, tmp_path, ca
 
 
 @pytest.mark.slow
-def test_frames_to_replay_make_a_second_head_that_goes_again(model, tmp_path):
+def test_frames_to_replay_make_a_second_head_that_goes_again(model, tmp_path, monkeypatch):
+    def nothing(*_, **__):
+        raise UserError("too few frames")
+
+    # A tuned model is worth keeping without an uncertainty.
+    monkeypatch.setattr(finetuning.calibration, "calibrate", nothing)
     data, replay = dft(tmp_path / "dft.extxyz"), dft(tmp_path / "old.extxyz", 6, seed=2)
     own = tmp_path / "own.safetensors"
     card = finetuning.finetune(
@@ -78,6 +84,7 @@ def test_frames_to_replay_make_a_second_head_that_goes_again(model, tmp_path):
         schedule=training.Schedule(epochs=1, learning_rate=0.001),
     )
     assert card["heads"] == "two, with replay"
+    assert not sources.uncertainty_of(own).exists()
     assert list(weights.load(own).heads) == [finetuning.HEAD]
     assert set(card["data"]["files"]) == {"dft.extxyz", "old.extxyz"}
 

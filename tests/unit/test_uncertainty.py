@@ -73,6 +73,18 @@ def test_the_forces_are_linear_in_the_readouts(model):
     assert two - zero == pytest.approx(2 * (one - zero), abs=1e-4)
 
 
+def test_a_model_that_the_compiled_evaluator_cannot_run_goes_through_torch():
+    module = toy_mace.build(channels=4, lmax=1, hidden="4x0e+4x1o")
+    weights = calibration.last_layers(module)
+    assert sum(value.size for value in weights.values()) == 4 + 16
+    atoms = frames(1, 3)[0]
+    other = {name: 1.1 * value for name, value in weights.items()}
+    forces = uncertainty.Ensemble(module, [{}, other]).forces(
+        atoms.get_chemical_symbols(), atoms.positions, atoms.cell[:]
+    )
+    assert (uncertainty.disagreement(forces) > 0).all()
+
+
 def test_the_expected_error_has_the_size_and_the_order_of_the_actual_one(calibrated):
     test = calibrated.report["test"]
     assert calibrated.said == "6 draws of the readouts from their posterior"
