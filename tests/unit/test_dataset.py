@@ -8,7 +8,7 @@ from ase.calculators.lj import LennardJones
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from getsei.errors import UserError
-from getsei.potentials import dataset, defects, descriptors, dilute, sampling, selection
+from getsei.potentials import active, dataset, defects, descriptors, dilute, sampling, selection
 from getsei.potentials.teachers import Label
 
 
@@ -112,6 +112,34 @@ def test_without_an_uncertainty_diversity_decides():
     frames, vectors = candidates(10)
     rows = selection.choose(frames, selection.scores(frames, None), vectors, 3, np.arange(10) == 0)
     assert rows == [0, 4, 9]  # both ends and about the middle
+
+
+def settings(**changes):
+    return {"electrolytes": ["Li2S"], "metal": "Li_bcc", "products": ["LiCl"], "orderings": 1, **changes}
+
+
+def test_a_weight_repeats_a_crystal_under_another_name():
+    chosen = active.materials(settings(frame_weights={"Li2S": 3, "LiCl": 2}))
+    assert [name for name, _ in chosen.drawn(0)] == ["Li2S", "Li2S-x1", "Li2S-x2"]
+    count = Counter(f.info["trajectory"].split("-")[0] for f in dataset.crystal_frames(chosen, 1, 1))
+    assert count["Li2S"] == 3 * count["Li_bcc"]
+    assert count["LiCl"] == 2 * count["Li_bcc"]
+    with pytest.raises(UserError, match=r"frame_weights: Li2SS is none of"):
+        active.materials(settings(frame_weights={"Li2SS": 3}))
+
+
+def test_one_run_goes_through_all_temperatures():
+    plans = [sampling.Dynamics(2, 10, 5, temperature) for temperature in (50.0, 100.0)]
+    calculator = LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
+    frames = active.on_policy(argon(), calculator, plans, "kind", "name", 1)
+    assert {frame.info["trajectory"] for frame in frames} == {"name"}
+    assert [frame.info["step"] for frame in frames] == list(range(len(frames)))
+    assert [k for k, frame in enumerate(frames) if frame.info.get("last")] == [
+        len(frames) - 3,
+        len(frames) - 1,
+    ]
+    hot = [sampling.Dynamics(0, 10, 5, 1e7), sampling.Dynamics(0, 10, 5, 50.0)]
+    assert active.on_policy(argon(), calculator, hot, "kind", "name", 1)[-1].info["runaway"]
 
 
 def test_surfaces_are_cut_where_fewest_bonds_are():

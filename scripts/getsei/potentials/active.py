@@ -17,6 +17,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
+from getsei.errors import UserError
 from getsei.potentials import dataset, defects, descriptors, dilute, sampling, selection
 from getsei.potentials.ase_calculator import MACEPotential
 from getsei.potentials.teachers import Teacher
@@ -51,7 +52,20 @@ OPEN_GAP_A = 8.0
 
 
 def materials(cfg: Mapping[str, Any]) -> dataset.Materials:
-    """Return the crystals that the settings `potential_training` name."""
+    """Return the crystals that the settings `potential_training` name.
+
+    Raises
+    ------
+    UserError
+        If a weight is given to a crystal that is not among them.
+    """
+    known = [*cfg["electrolytes"], cfg["metal"], *cfg["products"]]
+    strange = sorted(set(cfg["frame_weights"]) - set(known))
+    if strange:
+        raise UserError(
+            f"potential_training.frame_weights: {', '.join(strange)} is none of the crystals, which are "
+            f"{', '.join(known)}"
+        )
     return dataset.Materials(
         electrolytes=tuple(cfg["electrolytes"]),
         metal=cfg["metal"],
