@@ -57,15 +57,14 @@ def materials(cfg: Mapping[str, Any]) -> dataset.Materials:
     Raises
     ------
     UserError
-        If a weight is given to a crystal that is not among them.
+        If a weight is given to what is no crystal. One that is not used does no harm: configuration files
+        are merged key by key, and none can take a key away.
     """
-    known = [*cfg["electrolytes"], cfg["metal"], *cfg["products"]]
-    strange = sorted(set(cfg["frame_weights"]) - set(known))
-    if strange:
-        raise UserError(
-            f"potential_training.frame_weights: {', '.join(strange)} is none of the crystals, which are "
-            f"{', '.join(known)}"
-        )
+    for name in cfg["frame_weights"]:
+        try:
+            crystals.load(name)
+        except UserError as error:
+            raise UserError(f"potential_training.frame_weights: {error}") from error
     return dataset.Materials(
         electrolytes=tuple(cfg["electrolytes"]),
         metal=cfg["metal"],
