@@ -24,6 +24,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from getsei.potentials.evaluation.candidate import Candidate
 CONFIG = ROOT / "config" / "config.yaml"
 ACCURACY = "accuracy"
 PARTS = (ACCURACY, plan.CONTACTS, plan.SOLIDS, plan.ENERGY, plan.STABILITY, plan.DIFFUSION, plan.SPEED)
+DYNAMICS = (plan.ENERGY, plan.STABILITY, plan.DIFFUSION)
 QUICK = 0.01
 """Share of the dynamics that ``--quick`` runs."""
 
@@ -130,7 +132,12 @@ def run(arguments: argparse.Namespace) -> list[Bar]:
         plan.DIFFUSION: lambda: bars.of_diffusion(found),
         plan.SPEED: lambda: bars.of_speed(found),
     }
-    judged = [bar for part in PARTS if part in chosen for bar in judge[part]()]
+    judged = [
+        replace(bar, met=None) if arguments.quick and part in DYNAMICS else bar
+        for part in PARTS
+        if part in chosen
+        for bar in judge[part]()
+    ]
     return [*judged, *bars.of_failures(found)]
 
 
@@ -167,7 +174,7 @@ def main(words: Sequence[str] | None = None) -> int:
     met = sum(bar.met is True for bar in found)
     print(f"{met} of {len(found)} bars met")
     if arguments.quick:
-        print("quick: dynamics a hundredth as long as the bars ask; their verdicts mean nothing")
+        print("quick: dynamics a hundredth as long as the bars ask, hence without a verdict")
     return int(met < len(found))
 
 

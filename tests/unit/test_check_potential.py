@@ -99,3 +99,17 @@ def test_teacher_of_an_old_card_is_measured_instead(script):
     }
     assert script.teacher_solids({"lattices_A": {}}) == {}
     assert script.teacher_solids(None) == {}
+
+
+def test_quick_dynamics_get_no_verdict(script, model, monkeypatch, capsys):
+    card(model)
+    monkeypatch.setattr(script.candidate, "from_settings", lambda potential: None)
+    monkeypatch.setattr(
+        script, "answer", lambda cfg, part, *_: {"found": made.student().get(part), "ended_by": "x"}
+    )
+    monkeypatch.setattr(script.plan, "parts", lambda cfg: ["energy-argyrodite", "speed"])
+    words = ["--model", str(model), "--only", "energy", "speed"]
+    assert script.main(words) == 0
+    assert "3 of 3 bars met" in capsys.readouterr().out
+    assert script.main([*words, "--quick"]) == 1
+    assert "2 of 3 bars met" in capsys.readouterr().out
