@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from getsei import comparison, ranking
 from getsei.figures import style
+from getsei.records import Estimate
 from getsei.summary import headline
 
 COLUMNS = 3
@@ -21,6 +22,9 @@ VERDICT_COLOURS = {
 }
 SAID = {"best number of states": "best at "}
 """Words before the number of a verdict where the claim alone does not say what it is."""
+
+WIDE = 20
+"""Largest over smallest number beyond which a linear axis shows only the largest."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +142,13 @@ def missing(axes: Axes, row: int, n: int | None = None) -> None:
 
 def dots(axes: Axes, summaries: Sequence[Mapping[str, Any]], quantity: Quantity) -> None:
     """Draw one number of each system with its interval and n."""
-    any_known = False
+    known = []
     for row, summary in enumerate(summaries):
         found = headline(summary, quantity.key)
         if not (found.supported and np.isfinite(found.value)):
             missing(axes, row, found.n)
             continue
-        any_known = True
+        known.append(found)
         axes.errorbar(
             found.value,
             row,
@@ -175,10 +179,10 @@ def dots(axes: Axes, summaries: Sequence[Mapping[str, Any]], quantity: Quantity)
             )
     axes.set_xlabel(quantity.axis)
     axes.margins(x=0.15)
-    if not any_known:
+    if not known:
         axes.set_xticks([])
     elif quantity.zero:
-        axes.set_xlim(left=0)
+        from_zero(axes, known)
     else:
         axes.axvline(0, color=style.GREY, linewidth=0.6, zorder=0)
         axes.set_xlim(-1.1, 1.1)
@@ -210,6 +214,21 @@ def bonds(axes: Axes, summaries: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xticks([0, 25, 50, 75, 100])
 
 
+def from_zero(axes: Axes, numbers: Sequence[Estimate]) -> None:
+    """Let the x axis begin at zero, or be logarithmic where positive numbers span more than `WIDE`."""
+    ends = np.array([[e.value, e.low, e.high] for e in numbers])
+    if np.nanmin(ends) > 0 and np.nanmax(ends) > WIDE * np.nanmin(ends):
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(left=0)
+
+
+def amount(value: float) -> str:
+    """Return a number to two digits, without a power of ten where it has up to five."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:.0f}" if 10 <= abs(rounded) < 1e5 else f"{rounded:.2g}"
+
+
 def spread(number: int) -> np.ndarray:
     """Return offsets that keep several points of one line apart."""
     return np.linspace(-0.3, 0.3, number) if number > 1 else np.zeros(number)
@@ -217,7 +236,7 @@ def spread(number: int) -> np.ndarray:
 
 def by_state(axes: Axes, summaries: Sequence[Mapping[str, Any]], key: str, name: str) -> None:
     """Draw a number of each state, in the colour of the state's number."""
-    logarithmic = []
+    numbers = []
     for row, summary in enumerate(summaries):
         states = [s["state"] for s in summary["states"]]
         known = 0
@@ -226,7 +245,7 @@ def by_state(axes: Axes, summaries: Sequence[Mapping[str, Any]], key: str, name:
             if not (found.supported and np.isfinite(found.value)):
                 continue
             known += 1
-            logarithmic.append(found.value > 0)
+            numbers.append(found)
             axes.errorbar(
                 found.value,
                 place,
@@ -251,8 +270,8 @@ def by_state(axes: Axes, summaries: Sequence[Mapping[str, Any]], key: str, name:
             )
     axes.set_xlabel(f"{name}; colour: state")
     axes.margins(x=0.1)
-    if logarithmic:
-        axes.set_xlim(left=0)
+    if numbers:
+        from_zero(axes, numbers)
     else:
         axes.set_xticks([])
 
@@ -279,9 +298,9 @@ def verdict_table(
             number = found[0].number
             text = words.get(found[0].verdict, found[0].verdict)
             if number.supported and np.isfinite(number.value) and system != comparison.OVERALL:
-                text += f"\n{SAID.get(found[0].quantity, '')}{number.value:.2g}"
+                text += f"\n{SAID.get(found[0].quantity, '')}{amount(number.value)}"
                 if np.isfinite([number.low, number.high]).all():
-                    text += f" [{number.low:.2g}, {number.high:.2g}]"
+                    text += f" [{amount(number.low)}, {amount(number.high)}]"
             axes.add_patch(
                 Rectangle(
                     (left + column, row - 0.46),
