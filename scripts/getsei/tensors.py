@@ -31,7 +31,8 @@ def save(path: str | Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str,
     # Copies in C order: safetensors writes the memory of an array as it lies.
     plain = {name: np.array(value, order="C") for name, value in arrays.items()}
     try:
-        partial.write_bytes(to_bytes(plain, metadata={FACTS: json.dumps(facts, sort_keys=True)}))
+        # The order of keys is kept: what follows a resumption is to have the bytes of the undisturbed run.
+        partial.write_bytes(to_bytes(plain, metadata={FACTS: json.dumps(facts)}))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -220,6 +220,9 @@ def test_interrupted_training_gives_the_same_bits(truth, trained, tmp_path, monk
     for ours, theirs in zip(again.encoders, trained[1].encoders, strict=True):
         assert embedding.digest(ours) == embedding.digest(theirs)
     assert again.history == trained[1].history
+    trained[0].save(tmp_path / "undisturbed.h5")
+    training.embed_system(again, [truth.environments], SETTINGS).save(tmp_path / "resumed.h5")
+    assert (tmp_path / "resumed.h5").read_bytes() == (tmp_path / "undisturbed.h5").read_bytes()
 
 
 def test_checkpoints_of_others_and_damaged_ones_are_not_used(truth, tmp_path, caplog):
