@@ -142,10 +142,13 @@ def test_a_killed_member_of_a_committee_goes_on_where_it_was(trained, parts, tmp
     scripts = str(Path(training.__file__).resolve().parents[2])
     words = [sys.executable, "-c", MEMBER, str(tmp_path), str(folder / "work")]
     environment = {**os.environ, "PYTHONPATH": scripts}
-    checkpoints = tmp_path / "member1/checkpoints"
+    checkpoints, journal = tmp_path / "member1/checkpoints", tmp_path / "member1/training.log"
     first = subprocess.Popen(words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
-        while not list(checkpoints.glob("*_run-1001_epoch-1.pt")) and first.poll() is None:
+        # The log is written by another process than the checkpoints, and may come a moment later.
+        while first.poll() is None and not (
+            list(checkpoints.glob("*_run-1001_epoch-1.pt")) and "Epoch 0:" in journal.read_text()
+        ):
             time.sleep(0.02)
     finally:
         os.killpg(first.pid, signal.SIGKILL)
@@ -153,8 +156,8 @@ def test_a_killed_member_of_a_committee_goes_on_where_it_was(trained, parts, tmp
     assert not (tmp_path / "member1.safetensors").exists()
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    journal = (tmp_path / "member1/training.log").read_text()
-    assert [journal.count(f"Epoch {number}:") for number in (0, 3)] == [1, 1]
+    written = journal.read_text()
+    assert [written.count(f"Epoch {number}:") for number in (0, 3)] == [1, 1]
     atoms = parts["test"][0]
     member, student = (
         MACEPotential(model, engine="torch").get_forces(atoms)

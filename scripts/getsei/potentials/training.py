@@ -248,7 +248,7 @@ def run(words: Sequence[str], journal: Path) -> None:
     scripts = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"}
     with (
-        journal.open("a", encoding="utf-8") as handle,
+        journal.open("a", encoding="utf-8", buffering=1) as handle,  # a kill loses no line
         subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         ) as process,
