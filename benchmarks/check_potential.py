@@ -164,9 +164,9 @@ def main(words: Sequence[str] | None = None) -> int:
     default = ROOT / "config" / "potentials" / "getsei-small.safetensors"
     parser.add_argument("--model", type=Path, default=default)
     arguments = parser.parse_args(words)
-    candidate.quiet()
     try:
-        found = run(arguments)
+        with candidate.quiet():
+            found = run(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,12 +10,11 @@ from pathlib import Path
 from getsei.potentials import card, dataset, teachers
 from getsei.potentials.evaluation import accuracy, candidate, measure
 
-with job.logged(snakemake) as log:
+with job.logged(snakemake) as log, candidate.quiet():
     cfg = snakemake.params.cfg
     teacher = teachers.load(cfg["teacher"])
     parts = dataset.split([frame for path in snakemake.input.labelled for frame in dataset.load(path)])
     counts = [json.loads(Path(path).read_text(encoding="utf-8")) for path in snakemake.input.counts]
-    candidate.quiet()
     student = candidate.from_settings({"model": snakemake.input.student})
     found = measure.errors(cfg, parts["test"], student, teacher)
     found |= {"teacher": card.teacher_of(teacher), "data": card.data_of(parts, counts)}

@@ -5,7 +5,6 @@ from getsei import job
 job.prepare(snakemake)
 
 import json
-import logging
 from pathlib import Path
 
 from getsei import json_files
@@ -13,8 +12,7 @@ from getsei.potentials import dataset, rounds, uncertainty
 from getsei.potentials.ase_calculator import MACEPotential
 from getsei.potentials.evaluation import accuracy, candidate
 
-with job.logged(snakemake) as log:
-    candidate.quiet()
+with job.logged(snakemake) as log, candidate.quiet():
     number, given = int(snakemake.wildcards.round), snakemake.input
     rows = [dataset.load(path) for path in given.labelled]
     before = own = None
@@ -33,5 +31,4 @@ with job.logged(snakemake) as log:
     )
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
     Path(snakemake.output.review).write_text(text + "\n", encoding="utf-8")
-    log.setLevel(logging.INFO)
     log.info("round %d: %s", number, found["reason"])

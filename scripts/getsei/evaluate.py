@@ -389,9 +389,9 @@ def run(options: argparse.Namespace) -> list[str]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; a mistake of the user ends it with one message."""
     options = parser().parse_args(words)
-    candidate.quiet()
     try:
-        print("\n".join(run(options)))
+        with candidate.quiet():
+            print("\n".join(run(options)))
     except (UserError, GuardError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import torch
 
-log = logging.getLogger("getsei")
+log = logging.getLogger("getsei.binding")
 
 CHGNET_ELEMENTS = tuple(
     symbol for symbol in ase.data.chemical_symbols[1:95] if symbol not in ("Po", "At", "Rn", "Fr", "Ra")

@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     import mace.modules
     import torch
 
-log = logging.getLogger("getsei")
+log = logging.getLogger("getsei.binding")
 
 Engine = Literal["auto", "native", "torch"]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}

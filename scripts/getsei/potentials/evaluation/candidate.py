@@ -1,7 +1,8 @@
 """A potential under test: student, teacher or a user's own, asked the same questions."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,13 @@ def from_settings(potential: Mapping[str, Any]) -> Candidate:
     )
 
 
-def quiet() -> None:
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
     """Drop what a binding to new atoms tells of itself: an evaluation binds hundreds of times."""
-    logging.getLogger("getsei").setLevel(logging.WARNING)
+    log = logging.getLogger("getsei.binding")
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

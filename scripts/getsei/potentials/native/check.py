@@ -11,7 +11,7 @@ from getsei.errors import GuardError, UserError
 from getsei.potentials import models
 from getsei.potentials.native import kernel
 
-log = logging.getLogger("getsei")
+log = logging.getLogger("getsei.binding")
 
 RATTLE_A = 0.05
 LARGEST_SAMPLE = 600
