@@ -8,6 +8,7 @@
 #                      (45 min; in parts: ARGUMENTS="--only kills --folder /scratch/survival", which also goes on again)
 # make test-slurm  the workflow through a real SLURM cluster of one node, started for the purpose
 # make bench-md  speed and accuracy of the compiled potential, bar by bar, 20 min (ARGUMENTS='--only speed' for a part)
+# make bench-training  a step of training with compiled gradients beside mace-torch's own
 # make bench-sizes DATA='*/labelled.extxyz'  what wider potentials and longer cutoffs buy, and cost
 # make reference  keep the small results of a finished main job in results/reference, with their commit
 # make quick  the same jobs on a protocol of a few minutes, for a first look
@@ -31,7 +32,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: all finished setup quick test test-slurm check-survival selftest check-states check-kinetics bench-md bench-sizes inspect verify report check-report potential crosscheck lint clean
+.PHONY: all finished setup quick test test-slurm check-survival selftest check-states check-kinetics bench-md bench-training bench-sizes inspect verify report check-report potential crosscheck lint clean
 
 all: setup
 	snakemake || { $(MAKE) --no-print-directory finished; exit 1; }
@@ -80,6 +81,9 @@ verify: setup
 
 bench-md: setup
 	OMP_NUM_THREADS=1 python benchmarks/bench_md.py $(ARGUMENTS)
+
+bench-training: setup
+	OMP_NUM_THREADS=1 python benchmarks/training_speed.py $(ARGUMENTS)
 
 bench-sizes: setup
 	OMP_NUM_THREADS=1 python benchmarks/potential_sizes.py $(DATA) $(ARGUMENTS)

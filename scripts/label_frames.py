@@ -7,12 +7,13 @@ job.prepare(snakemake)
 import json
 from pathlib import Path
 
-from getsei.potentials import dataset, teachers
+from getsei.potentials import dataset, pairs, teachers
 
 with job.logged(snakemake) as log:
     teacher = teachers.load(snakemake.params.cfg["teacher"])
     frames = dataset.load(snakemake.input.frames)
-    kept, dropped = dataset.usable(frames, teachers.label_all(teacher, frames))
+    labels = pairs.repelled(frames, teachers.label_all(teacher, frames))
+    kept, dropped = dataset.usable(frames, labels)
     dataset.save(snakemake.output.labelled, kept)
     counts = {
         "teacher": teacher.name,

@@ -18,7 +18,7 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
 from getsei.errors import UserError
-from getsei.potentials import dataset, defects, descriptors, dilute, sampling, selection
+from getsei.potentials import dataset, defects, descriptors, dilute, pairs, sampling, selection
 from getsei.potentials.ase_calculator import MACEPotential
 from getsei.potentials.teachers import Teacher
 from getsei.structures import crystals, interfaces
@@ -146,6 +146,7 @@ def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
     chosen = materials(cfg)
     motion = cfg["teacher_md"]
     yield from dilute.isolated_atoms(cfg["elements"])
+    yield from pairs.frames(cfg["elements"])
     yield from low_density_frames(chosen, cfg["seed"])
     yield from volume_frames(chosen, cfg["seed"])
     yield from defects.frames(small_cells(chosen), mobile_of(chosen), cfg["seed"])

@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 from getsei import provenance
 from getsei.errors import UserError
-from getsei.potentials import dataset, dilute, models
+from getsei.potentials import dataset, models
 from getsei.potentials.uncertainty import Ensemble, Group, Overlay, Uncertainty, by_group
 
 log = logging.getLogger("getsei")
@@ -86,7 +86,7 @@ def draw_readouts(module: Any, frames: Sequence[Atoms], members: int, seed: int)
     rng = np.random.default_rng([seed, 9])
     trained = last_layers(module)
     flat = np.concatenate([value.ravel() for value in trained.values()])
-    small = [f for f in frames if len(f) <= LARGEST_FRAME and f.info["kind"] != dilute.ISOLATED]
+    small = [f for f in frames if len(f) <= LARGEST_FRAME and f.info["kind"] not in dataset.FIXED]
     if not small:
         raise UserError("no training frame of a size for the posterior of the readouts")
     chosen = rng.permutation(len(small))[:POSTERIOR_FRAMES]
@@ -281,7 +281,7 @@ def calibrate(
         If a part is empty, or there is no member.
     """
     dense = {
-        name: [frame for frame in frames if frame.info["kind"] != dilute.ISOLATED]
+        name: [frame for frame in frames if frame.info["kind"] not in dataset.FIXED]
         for name, frames in parts.items()
     }
     for name in ("train", "validation", "test"):

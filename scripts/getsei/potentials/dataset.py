@@ -14,7 +14,7 @@ from ase.data import atomic_numbers
 from ase.io import read, write
 
 from getsei.errors import UserError
-from getsei.potentials import descriptors, dilute, sampling
+from getsei.potentials import descriptors, dilute, pairs, sampling
 from getsei.potentials.teachers import Label
 from getsei.structures import crystals, ordering
 
@@ -159,6 +159,10 @@ def with_label(frame: Atoms, label: Label) -> Atoms:
     return copy
 
 
+FIXED = (dilute.ISOLATED, pairs.PAIR)
+"""Kinds that are always trained on, never a duplicate, and no sample of what a run meets."""
+
+
 def usable(frames: Sequence[Atoms], labels: Sequence[Label]) -> tuple[list[Atoms], Counter[str]]:
     """Keep the frames on which the teacher means something.
 
@@ -174,6 +178,8 @@ def usable(frames: Sequence[Atoms], labels: Sequence[Label]) -> tuple[list[Atoms
         values = (label.energy, label.forces, label.stress)
         if not all(np.isfinite(value).all() for value in values):
             dropped["label not finite"] += 1
+        elif frame.info["kind"] in FIXED:
+            kept.append(with_label(frame, label))
         elif np.linalg.norm(label.forces, axis=1).max() > MAX_FORCE_eV_per_A:
             dropped[f"force above {MAX_FORCE_eV_per_A} eV/Å"] += 1
         elif sampling.contact_ratio(frame) < MIN_CONTACT_RATIO:
@@ -187,7 +193,7 @@ def unique(frames: Sequence[Atoms], elements: Sequence[str], known: Sequence[Ato
     """Drop frames that are a duplicate of an earlier one.
 
     Two frames are duplicates if their descriptors (`descriptors.of_frames`) differ by less than
-    `DUPLICATE`, relative to their length. Isolated atoms, which are given more than once on purpose, stay.
+    `DUPLICATE`, relative to their length. Those of `FIXED` kinds, which are alike on purpose, stay.
 
     Parameters
     ----------
@@ -205,7 +211,7 @@ def unique(frames: Sequence[Atoms], elements: Sequence[str], known: Sequence[Ato
     for row, frame in enumerate(frames, len(known)):
         # Only frames of about the same length can be near.
         near = [other for other in rows if abs(lengths[other] - lengths[row]) <= DUPLICATE * lengths[row]]
-        if frame.info["kind"] == dilute.ISOLATED or not (
+        if frame.info["kind"] in FIXED or not (
             len(near) and descriptors.distances(seen[row], seen[near]).min() < DUPLICATE
         ):
             rows.append(row)
@@ -217,10 +223,10 @@ def part(frame: Atoms) -> str:
     """Say whether a frame belongs to ``train``, ``validation`` or ``test``.
 
     The trajectory decides, by a hash of its name, so that no trajectory is ever in two parts and a
-    trajectory added later moves none of the others. Isolated atoms set the zero of the energy and are always
-    trained on.
+    trajectory added later moves none of the others. Isolated atoms, which set the zero of the energy, and
+    pairs, whose labels are not the teacher's, are always trained on.
     """
-    if frame.info["kind"] == dilute.ISOLATED:
+    if frame.info["kind"] in FIXED:
         return "train"
     digest = hashlib.sha256(str(frame.info["trajectory"]).encode()).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64

@@ -1,11 +1,37 @@
-"""Run mace-torch's trainer: `python -m getsei.potentials.trainer`, arguments as for `mace_run_train`."""
+"""Run mace-torch's trainer: `python -m getsei.potentials.trainer`, arguments as for `mace_run_train`.
 
+Its loops, losses and checkpoints are mace-torch's own. Only the evaluation of batches is ours where the model
+is of the class of the compiled kernel (`getsei.potentials.native.gradients`), several times faster.
+"""
+
+import functools
+import importlib
+import logging
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import mace  # noqa: F401  (allows the unpickling that e3nn does at import)
 import torch
 from mace.cli.run_train import main
+
+from getsei.potentials.native.gradients import Accelerated
+
+
+def accelerate(loops: Any) -> None:
+    """Let the loops of mace-torch's training module evaluate batches by `Accelerated`."""
+    remembered = functools.lru_cache(maxsize=2)(Accelerated)
+
+    def accelerated(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def run(model: torch.nn.Module, **arguments: Any) -> Any:
+            return function(model=remembered(model), **arguments)
+
+        return run
+
+    loops.take_step, loops.evaluate = accelerated(loops.take_step), accelerated(loops.evaluate)
+
 
 if __name__ == "__main__":
     # From here on torch reads data only: checkpoints hold nothing else. The exception is a model to start
@@ -14,4 +40,7 @@ if __name__ == "__main__":
         os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     # Weights that decay to nothing become subnormal, and those slow a processor down several times.
     torch.set_flush_denormal(True)
+    logging.getLogger("getsei").propagate = True
+    # By name: `mace.tools` holds a function `train` in place of its module.
+    accelerate(importlib.import_module("mace.tools.train"))
     main()

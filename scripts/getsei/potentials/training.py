@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from getsei.errors import UserError
-from getsei.potentials import dataset, dilute, models, weights
+from getsei.potentials import dataset, dilute, models, pairs, weights
 
 log = logging.getLogger("getsei")
 
@@ -102,6 +102,7 @@ def command(
         "correlation": architecture.correlation,
         "MLP_irreps": "16x0e",
         "num_radial_basis": 8,
+        "num_cutoff_basis": pairs.ENVELOPE_POWER,
         "r_max": architecture.cutoff_A,
         "compute_avg_num_neighbors": False,
         "avg_num_neighbors": architecture.mean_neighbours,
@@ -180,15 +181,15 @@ def member_seed(seed: int, member: int) -> int:
 
 
 def resampled(frames: Sequence[Atoms], seed: int) -> list[Atoms]:
-    """Return a bootstrap resample of whole trajectories, as many as there are; isolated atoms all stay.
+    """Return a bootstrap resample of whole trajectories, as many as there are; fixed kinds all stay.
 
     Members of a committee that see different data disagree where data are few (L. Breiman, Mach. Learn. 24
     (1996) 123).
     """
     by_name: dict[str, list[Atoms]] = {}
-    fixed = [frame for frame in frames if frame.info["kind"] == dilute.ISOLATED]
+    fixed = [frame for frame in frames if frame.info["kind"] in dataset.FIXED]
     for frame in frames:
-        if frame.info["kind"] != dilute.ISOLATED:
+        if frame.info["kind"] not in dataset.FIXED:
             by_name.setdefault(str(frame.info["trajectory"]), []).append(frame)
     names = sorted(by_name)
     rng = np.random.default_rng([seed, 7])

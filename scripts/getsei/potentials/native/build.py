@@ -20,6 +20,7 @@ from getsei.provenance import file_digest
 log = logging.getLogger("getsei")
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
+GRADIENTS = Path(__file__).with_name("gradients.cpp")
 HEADERS = tuple(
     SOURCE.with_name(name) for name in ("harmonics.hpp", "layout.hpp", "neighbours.hpp", "vectors.hpp")
 )
@@ -89,13 +90,13 @@ def _run(command: list[str]) -> None:
         raise BuildError(f"{command[0]}: {next((line for line in lines if 'error' in line), lines[-1])}")
 
 
-def _compile(options: list[str], path: Path) -> None:
+def _compile(source: Path, options: list[str], path: Path) -> None:
     """Compile to a file and put its digest beside it, whole or not at all."""
     command = compiler()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         fresh = Path(work) / path.name
-        rest = [*options, str(SOURCE), "-o", str(fresh)]
+        rest = [*options, str(source), "-o", str(fresh)]
         try:
             _run([command, "-fopenmp", *rest])
         except BuildError:  # this compiler knows no OpenMP, or no source
@@ -115,8 +116,10 @@ def _intact(path: Path) -> bool:
         return False
 
 
-def library(*, channels: int, lmax: int, dtype: str, target: str | None = None) -> ctypes.CDLL:
-    """Return the kernel for `channels` (a multiple of BLOCK), `lmax` and `dtype`, compiled if not cached.
+def library(
+    *, channels: int, lmax: int, dtype: str, target: str | None = None, source: Path = SOURCE
+) -> ctypes.CDLL:
+    """Return the library of a source, compiled if not cached; `channels` are a multiple of BLOCK.
 
     Raises
     ------
@@ -135,15 +138,15 @@ def library(*, channels: int, lmax: int, dtype: str, target: str | None = None) 
         f"-DLMAX={lmax}",
     ]
     digest = hashlib.sha256("\0".join([*options, platform.machine()]).encode())
-    for file in (SOURCE, *HEADERS):
+    for file in (source, *HEADERS):
         digest.update(file.read_bytes())
-    name = f"kernel-{channels}-{lmax}-{dtype}-{target}-{digest.hexdigest()[:16]}.so"
+    name = f"{source.stem}-{channels}-{lmax}-{dtype}-{target}-{digest.hexdigest()[:16]}.so"
     path = cache_folder() / name
     if path.is_file() and not _intact(path):
         log.warning("%s: damaged; compiling it again", path)
     if not _intact(path):
         try:
-            _compile(options, path)
+            _compile(source, options, path)
         except OSError as error:
             path = Path(tempfile.mkdtemp(prefix="getsei-")) / name
             log.warning(
@@ -152,10 +155,8 @@ def library(*, channels: int, lmax: int, dtype: str, target: str | None = None) 
                 cache_folder(),
                 error,
             )
-            _compile(options, path)
+            _compile(source, options, path)
     try:
-        loaded = ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(path))
     except OSError as error:
         raise BuildError(f"{path}: cannot be loaded ({error}); delete it to compile it again") from error
-    loaded.edge_size.restype = loaded.list_candidates.restype = ctypes.c_int64
-    return loaded

@@ -173,10 +173,13 @@ def check_class(module: torch.nn.Module) -> tuple[int, int]:
     return channels, len(degrees) - 1
 
 
-def knots_A(cutoff_A: float) -> NDArray[np.float64]:
-    """Return the distances at which the radial functions are tabulated, from 0 to the cutoff."""
+def knots_A(cutoff_A: float, per_A: float = KNOTS_PER_A) -> NDArray[np.float64]:
+    """Return the distances at which the radial functions are tabulated, from 0 to the cutoff.
+
+    There are `per_A` of them per Å at `CONTACT_A`.
+    """
     end = cutoff_A / (cutoff_A + BEND_A)
-    steps = math.ceil(end * KNOTS_PER_A * (CONTACT_A + BEND_A) ** 2 / BEND_A)
+    steps = math.ceil(end * per_A * (CONTACT_A + BEND_A) ** 2 / BEND_A)
     x = np.linspace(0.0, end, steps + 1)
     return BEND_A * x / (1.0 - x)
 

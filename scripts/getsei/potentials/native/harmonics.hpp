@@ -7,15 +7,17 @@
 namespace {
 
 // Real spherical harmonics on the unit sphere with sum_m Y_lm^2 = 2l + 1, as homogeneous polynomials.
-inline void harmonics(real x, real y, real z, real* Y) {
-    Y[0] = 1;
+// T is real, or a number that carries a derivative along.
+template <class T>
+inline void harmonics(T x, T y, T z, T* Y) {
+    Y[0] = T{1};
     const real s3 = real(1.7320508075688772);
     Y[1] = s3 * x;
     Y[2] = s3 * y;
     Y[3] = s3 * z;
 #if LMAX >= 2
     const real s15 = real(3.872983346207417), s5 = real(2.23606797749979);
-    const real xx = x * x, yy = y * y, zz = z * z;
+    const T xx = x * x, yy = y * y, zz = z * z;
     Y[4] = s15 * x * y;
     Y[5] = s15 * y * z;
     Y[6] = s5 / 2 * (2 * zz - xx - yy);

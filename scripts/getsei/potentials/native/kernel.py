@@ -206,6 +206,7 @@ class NativeEvaluator:
         self._arrays = _arrays(tables, np.unique(self._index), dtype)
         padded = self._arrays["update"].shape[-1]
         library = build.library(channels=padded, lmax=tables.lmax, dtype=dtype, target=target)
+        library.edge_size.restype = library.list_candidates.restype = ctypes.c_int64
         self._library, self._evaluate, self._edge_size = library, library.evaluate, int(library.edge_size())
         threads = max(1, min(threads, library.most_threads()))
         self._model = _Model(
