@@ -19,18 +19,19 @@ from mace.cli.run_train import main
 from getsei.potentials.native.gradients import Accelerated
 
 
-def accelerate(loops: Any) -> None:
-    """Let the loops of mace-torch's training module evaluate batches by `Accelerated`."""
+def accelerate(loops: Any, tables: Any) -> None:
+    """Let mace-torch's modules of training loops and closing tables evaluate batches by `Accelerated`."""
     remembered = functools.lru_cache(maxsize=2)(Accelerated)
 
     def accelerated(function: Callable) -> Callable:
         @functools.wraps(function)
-        def run(model: torch.nn.Module, **arguments: Any) -> Any:
-            return function(model=remembered(model), **arguments)
+        def run(model: torch.nn.Module, *others: Any, **arguments: Any) -> Any:
+            return function(remembered(model), *others, **arguments)
 
         return run
 
     loops.take_step, loops.evaluate = accelerated(loops.take_step), accelerated(loops.evaluate)
+    tables.evaluate = loops.evaluate
 
 
 if __name__ == "__main__":
@@ -42,5 +43,5 @@ if __name__ == "__main__":
     torch.set_flush_denormal(True)
     logging.getLogger("getsei").propagate = True
     # By name: `mace.tools` holds a function `train` in place of its module.
-    accelerate(importlib.import_module("mace.tools.train"))
+    accelerate(*map(importlib.import_module, ("mace.tools.train", "mace.tools.tables_utils")))
     main()
