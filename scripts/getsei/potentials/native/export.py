@@ -203,7 +203,7 @@ def _radial(
     return np.stack([_numpy(value), _numpy(slope)], axis=1)
 
 
-def _tensor_product_scale(block: torch.nn.Module, channels: int, lmax: int) -> NDArray[np.float64]:
+def tensor_product_scale(block: torch.nn.Module, channels: int, lmax: int) -> NDArray[np.float64]:
     """Return the factor of each degree in the model's product of scalars with spherical harmonics."""
     rng = np.random.default_rng(0)
     width, n_lm = (lmax + 1) * channels, (lmax + 1) ** 2
@@ -233,7 +233,8 @@ def _by_degree(matrix: NDArray, channels: int, lmax: int) -> NDArray[np.float64]
     return blocks
 
 
-def _mix(block: torch.nn.Module, channels: int, lmax: int, elements: int) -> NDArray[np.float64]:
+def mixing_maps(block: torch.nn.Module, channels: int, lmax: int, elements: int) -> NDArray[np.float64]:
+    """Return the map from M to B of each element, (E, L, K, K), over the average number of neighbours."""
     eye = torch.eye((lmax + 1) ** 2 * channels, dtype=torch.float64)
     mixed = block.linear(eye) / block.avg_num_neighbors
     if type(block).__name__ == RESIDUAL:
@@ -243,7 +244,9 @@ def _mix(block: torch.nn.Module, channels: int, lmax: int, elements: int) -> NDA
     return np.stack([_by_degree(matrix, channels, lmax) for matrix in maps])
 
 
-def _residual(block: torch.nn.Module, features: torch.Tensor, elements: int) -> list[NDArray[np.float64]]:
+def residual_terms(
+    block: torch.nn.Module, features: torch.Tensor, elements: int
+) -> list[NDArray[np.float64]]:
     """Return the residual term of given features (n, K) for each element."""
     if type(block).__name__ == PLAIN:
         return [np.zeros(features.shape)] * elements
@@ -345,13 +348,13 @@ def export(module: torch.nn.Module) -> Tables:
     distances = knots_A(float(module.r_max))
     radial = []
     for block in module.interactions:
-        factors = _tensor_product_scale(block, channels, lmax)
+        factors = tensor_product_scale(block, channels, lmax)
         per_pair = np.stack([_radial(module, block, pair, distances) for pair in pairs])
         radial.append(per_pair.reshape(len(pairs), len(distances), 2, lmax + 1, channels) * factors[:, None])
     first, *later = module.interactions
     eye = torch.eye(channels, dtype=torch.float64)
     embedding = module.node_embedding(torch.eye(elements, dtype=torch.float64))
-    skips = _residual(first, embedding, elements)
+    skips = residual_terms(first, embedding, elements)
     coefficients = [_product(product, channels, lmax, elements) for product in module.products]
     use_skip = [getattr(product, "use_sc", True) for product in module.products]
     readout, mlp_in, mlp_out = _readouts(module, channels, scale)
@@ -368,11 +371,11 @@ def export(module: torch.nn.Module) -> Tables:
         if later
         else np.zeros((0, channels, channels)),
         skip=np.stack(
-            [np.stack(_residual(b, eye, elements)) * s for b, s in zip(later, use_skip[1:], strict=True)]
+            [np.stack(residual_terms(b, eye, elements)) * s for b, s in zip(later, use_skip[1:], strict=True)]
         )
         if later
         else np.zeros((0, elements, channels, channels)),
-        mix=np.stack([_mix(block, channels, lmax, elements) for block in module.interactions]),
+        mix=np.stack([mixing_maps(block, channels, lmax, elements) for block in module.interactions]),
         linear=np.stack([c for c, _ in coefficients]),
         quadratic=np.stack([c_l for _, c_l in coefficients]),
         update=np.stack([_numpy(product.linear(eye)) for product in module.products]),

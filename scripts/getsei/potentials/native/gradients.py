@@ -24,6 +24,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from getsei.potentials.models import torch
 from getsei.potentials.native import build, export
 
@@ -165,20 +168,25 @@ def _views(linear: torch.nn.Module) -> list[torch.Tensor]:
     return [linear.weight_view_for_instruction(n) for n in range(len(linear.instructions))]
 
 
+def _factor(found: NDArray[np.float64], stored: torch.Tensor) -> float:
+    """Return the constant between a map and the stored weights that make it, read where they are largest."""
+    weights = stored.numpy()
+    largest = np.unravel_index(np.abs(weights).argmax(), weights.shape)
+    return float(found[largest] / weights[largest])
+
+
 def _mold(block: torch.nn.Module, product: torch.nn.Module, channels: int, lmax: int, elements: int) -> _Mold:
     """Measure the constants between the stored weights of a block and its maps, in double precision."""
-    scale = torch.as_tensor(export._tensor_product_scale(block, channels, lmax))[:, None]
-    maps = export._mix(block, channels, lmax, elements)
+    scale = torch.as_tensor(export.tensor_product_scale(block, channels, lmax))[:, None]
+    maps = export.mixing_maps(block, channels, lmax, elements)
     if type(block).__name__ == export.PLAIN:
-        joined = [
-            torch.einsum("uv,vew->euw", a, b)
-            for a, b in zip(_views(block.linear), _views(block.skip_tp), strict=True)
-        ]
-        mix, skip = [float(maps[0, n][0, 0] / joined[n][0, 0, 0]) for n in range(lmax + 1)], 0.0
+        pairs = zip(_views(block.linear), _views(block.skip_tp), strict=True)
+        mix = [_factor(maps[:, n], torch.einsum("uv,vew->euw", a, b)) for n, (a, b) in enumerate(pairs)]
+        skip = 0.0
     else:
-        mix = [float(maps[0, n][0, 0] / view[0, 0]) for n, view in enumerate(_views(block.linear))]
-        residual = export._residual(block, torch.eye(channels, dtype=torch.float64), elements)
-        skip = float(residual[0][0, 0] / _views(block.skip_tp)[0][0, 0, 0])
+        mix = [_factor(maps[0, n], view) for n, view in enumerate(_views(block.linear))]
+        residual = export.residual_terms(block, torch.eye(channels, dtype=torch.float64), elements)
+        skip = _factor(np.stack(residual), _views(block.skip_tp)[0].transpose(0, 1))
     contraction = product.symmetric_contractions.contractions[0]
     degrees = [n**2 for n in range(lmax + 1)]
     if contraction.correlation == 2:
@@ -230,10 +238,10 @@ class Reader:
             dtype=str(dtype).removeprefix("torch."),
             source=build.GRADIENTS,
         )
-        self._module, self._dtype = module, dtype
+        self.module, self._dtype = module, dtype
 
     def _table(self, block: torch.nn.Module, mold: _Mold) -> torch.Tensor:
-        module = self._module
+        module = self.module
         # Without a transform of distances, elements do not matter. The basis is sin(x)/x: finite at 0.
         features, cutoff = module.radial_embedding(
             self.knots.clamp_min(1e-5)[:, None], None, None, module.atomic_numbers
@@ -265,7 +273,7 @@ class Reader:
 
     def __call__(self) -> Weights:
         """Return the maps as they are now."""
-        module, eye = self._module, torch.eye(self.channels, dtype=self._dtype)
+        module, eye = self.module, torch.eye(self.channels, dtype=self._dtype)
         one_hot = torch.eye(self.elements, dtype=self._dtype)
         embedding = module.node_embedding(one_hot)
         readouts = list(module.readouts)
@@ -537,7 +545,7 @@ def evaluate(reader: Reader, batch: Mapping[str, torch.Tensor]) -> dict[str, tor
         ``energy`` (G,) in eV, ``forces`` (N, 3) in eV/Å, ``virials`` and ``stress`` (G, 3, 3) in eV and
         eV/Å3, with mace-torch's signs; all differentiable by the parameters of the model.
     """
-    module = reader._module
+    module = reader.module
     graphs, order = _graphs(batch)
     sender, receiver = batch["edge_index"]
     positions = batch["positions"].detach()
