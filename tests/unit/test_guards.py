@@ -65,6 +65,36 @@ def test_temperature(limits):
             guards.check_temperature(value, limits, MOMENT)
 
 
+def test_a_gap_is_as_wide_as_the_stack_is_open_in_a_skewed_cell_too():
+    _, positions = crystal()
+    assert guards.gap_A(positions, CELL) < 4.0
+    fractional = np.linalg.solve(CELL.T, positions.T).T % 1.0
+    opened = CELL.copy()
+    opened[2] *= 3.0
+    fractional[:, 2] /= 3.0
+    normal = np.cross(opened[0], opened[1])
+    height = abs(opened[2] @ normal) / np.linalg.norm(normal)
+    spread = height * np.ptp(fractional[:, 2])
+    assert guards.gap_A(fractional @ opened, opened) == pytest.approx(height - spread)
+    # Wherever the cell begins.
+    shifted = (fractional + np.array([0.2, 0.7, 0.9])) @ opened
+    assert guards.gap_A(shifted, opened) == pytest.approx(height - spread)
+
+
+def test_a_stack_under_pressure_must_not_part(limits):
+    _, positions = crystal()
+    opened = CELL + np.diag([0.0, 0.0, 20.0])
+    guards.check_gap(positions, CELL, MOMENT)
+    with pytest.raises(
+        GuardError, match=r"guard gap at step 120 .* the stack has parted, .*stack_pressure_MPa"
+    ):
+        guards.check_gap(positions, opened, MOMENT)
+    step, calm = guards.CHECK_EVERY_STEPS, (-1.0, np.zeros_like(positions), lambda: 300.0)
+    guards.Monitor(limits, "react", 0.002).moving(step, positions, opened, *calm)
+    with pytest.raises(GuardError, match="guard gap"):
+        guards.Monitor(limits, "react", 0.002, stacked=True).moving(step, positions, opened, *calm)
+
+
 def test_lost_atoms():
     guards.check_count(64, 64, MOMENT)
     with pytest.raises(GuardError, match="63 atoms are left, expected 64"):

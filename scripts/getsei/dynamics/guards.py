@@ -25,6 +25,8 @@ after the minimisation need no exception: sharing the kinetic energy out costs 3
 """
 MAX_CONSERVED_DRIFT_eV = 0.05
 """Per atom, of the conserved energy against its running mean: beyond it the integration has broken down."""
+MAX_GAP_A = 10.0
+"""Of a stack under pressure: beyond it the two sides of a gap no longer feel each other."""
 ENERGY_MEMORY_ps = 0.5
 """Time constant of the running means."""
 
@@ -190,6 +192,31 @@ def check_temperature(temperature: float, limits: Limits, moment: Moment) -> Non
     )
 
 
+def gap_A(positions: np.ndarray, cell: np.ndarray) -> float:
+    """Return the widest layer without an atom across the third cell vector, Å, in a periodic cell."""
+    places = np.sort(np.linalg.solve(cell.T, positions.T)[2] % 1.0)
+    height = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[0], cell[1]))
+    return float(np.diff(places, append=places[0] + 1.0).max() * height)
+
+
+def check_gap(positions: np.ndarray, cell: np.ndarray, moment: Moment) -> None:
+    """Stop where a stack has parted: nothing crosses the gap any more, and no pressure closes it soon.
+
+    Raises
+    ------
+    GuardError
+        With the width of the gap.
+    """
+    gap = gap_A(positions, cell)
+    if gap <= MAX_GAP_A:
+        return
+    raise GuardError(
+        f"guard gap {moment}: the stack has parted, {gap:.1f} Å across the third cell vector hold no atom, "
+        f"limit {MAX_GAP_A:g} Å. Raise md.stack_pressure_MPa, lower md.react_temperature_K, or improve the "
+        "potential"
+    )
+
+
 def check_energy(change: float, limit: float, what: str, moment: Moment) -> None:
     """Stop where an energy per atom (eV) has left its running mean.
 
@@ -254,10 +281,13 @@ class Monitor:
         For messages.
     timestep_ps : float
         ps.
+    stacked : bool
+        Whether a pressure holds the atoms together across the third cell vector, which then must not part.
     """
 
-    def __init__(self, limits: Limits, stage: str, timestep_ps: float) -> None:
+    def __init__(self, limits: Limits, stage: str, timestep_ps: float, *, stacked: bool = False) -> None:
         self.limits = limits
+        self.stacked = stacked
         self.stage = stage
         self.timestep_ps = timestep_ps
         self.potential = RunningMean(ENERGY_MEMORY_ps)
@@ -309,6 +339,8 @@ class Monitor:
         if step % CHECK_EVERY_STEPS == 0:
             check_temperature(temperature(), self.limits, moment)
             check_distances(positions, cell, self.limits, moment)
+            if self.stacked:
+                check_gap(positions, cell, moment)
 
     def frame(self, step: int, conserved_energy: float) -> None:
         """Check the conserved energy (eV) of a stored frame."""

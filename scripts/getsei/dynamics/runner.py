@@ -211,7 +211,8 @@ def _integrate(
         settings["max_temperature_K"],
         settings["max_force_eV_per_A"],
     )
-    monitor = guards.Monitor(limits, settings["name"], timestep_ps)
+    stacked = settings["stack_pressure_MPa"] != "none"
+    monitor = guards.Monitor(limits, settings["name"], timestep_ps, stacked=stacked)
     while checkpoint.n_frames < total:
         fresh: list[Frame] = []
         key = f"{checkpoint.digest[:48]} {checkpoint.n_frames}"
