@@ -135,6 +135,16 @@ training.train(
 """
 
 
+def test_half_a_checkpoint_is_dropped_for_the_one_before(trained, tmp_path, caplog):
+    whole = training.checkpoints_of(trained[0] / "work")[-1].read_bytes()
+    (tmp_path / "checkpoints").mkdir()
+    for epoch, content in enumerate((whole, whole, whole[: len(whole) // 2], b"")):
+        (tmp_path / f"checkpoints/student_run-1_epoch-{epoch}.pt").write_bytes(content)
+    training.drop_damaged(tmp_path)
+    assert [path.stem[-1] for path in training.checkpoints_of(tmp_path)] == ["0", "1"]
+    assert caplog.text.count("damaged") == 2
+
+
 @pytest.mark.slow
 def test_a_killed_member_of_a_committee_goes_on_where_it_was(trained, parts, tmp_path):
     folder, path = trained
@@ -142,13 +152,11 @@ def test_a_killed_member_of_a_committee_goes_on_where_it_was(trained, parts, tmp
     scripts = str(Path(training.__file__).resolve().parents[2])
     words = [sys.executable, "-c", MEMBER, str(tmp_path), str(folder / "work")]
     environment = {**os.environ, "PYTHONPATH": scripts}
-    checkpoints, journal = tmp_path / "member1/checkpoints", tmp_path / "member1/training.log"
+    journal = tmp_path / "member1/training.log"
     first = subprocess.Popen(words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
-        # The log is written by another process than the checkpoints, and may come a moment later.
-        while first.poll() is None and not (
-            list(checkpoints.glob("*_run-1001_epoch-1.pt")) and "Epoch 0:" in journal.read_text()
-        ):
+        # An epoch is told before its checkpoint is written: that of epoch 1 is whole once epoch 2 is told.
+        while first.poll() is None and not (journal.is_file() and "Epoch 2:" in journal.read_text()):
             time.sleep(0.02)
     finally:
         os.killpg(first.pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -148,6 +149,24 @@ def checkpoints_of(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem.rsplit("-", 1)[1].split("_")[0]))
 
 
+def drop_damaged(folder: Path) -> None:
+    """Delete checkpoints, newest first, until one can be read.
+
+    A kill while one is written leaves half a file. mace-torch would not go on from it, but start from random
+    weights, and say nothing.
+    """
+    import torch
+
+    for path in reversed(checkpoints_of(folder)):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            log.warning("%s: damaged (%s); going on from the one before", path, type(error).__name__)
+            path.unlink()
+        else:
+            return
+
+
 def energies_of_isolated_atoms(frames: Sequence[Atoms]) -> dict[int, float]:
     """Return the energy in eV of the isolated atom of every element in the frames, by atomic number.
 
@@ -239,13 +258,14 @@ def hand_over(start: Path, folder: Path, schedule: Schedule, seed: int) -> None:
 
 
 def run(words: Sequence[str], journal: Path) -> None:
-    """Run mace-torch's trainer, add what it says to a journal, and log every epoch.
+    """Run mace-torch's trainer in the folder of a journal, add what it says to that, and log every epoch.
 
     Raises
     ------
     UserError
         If it fails; the message names the journal.
     """
+    drop_damaged(journal.parent)
     scripts = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": scripts, "PYTHONUNBUFFERED": "1"}
     with (
