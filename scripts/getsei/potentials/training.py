@@ -326,6 +326,7 @@ def train(
         if not frames[name]:
             raise UserError(f"the {name} part of the data set is empty; sample more trajectories")
         dataset.save(folder / f"{name}.extxyz", frames[name])
+    drop_damaged(folder)  # the first one may be half written over, and is handed over again
     if start is not None and not checkpoints_of(folder):
         hand_over(start, folder, schedule, seed)
     isolated = energies_of_isolated_atoms([*frames["train"], *frames["validation"]])
