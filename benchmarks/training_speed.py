@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import md_cases as cases
 import numpy as np
 from getsei.potentials.models import torch
-from getsei.potentials.native import gradients
+from getsei.potentials.native import gradients, reading
 
 # isort: split
 import mace_batches
@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> int:
     print(f"{'channels':>8} {'frames':>7} {'atoms':>6} {'mace':>7} {'compiled':>9} {'ratio':>6}  difference")
     for channels in chosen.channels:
         module = cases.random_model(channels).float()
-        reader = gradients.Reader(module)
+        reader = reading.Reader(module)
         for frames in BATCHES:
             lattices = [cases.lattice(SHAPE, ELEMENTS, seed) for seed in range(frames)]
             batch = mace_batches.batch(module, [(c.positions, c.cell, c.species) for c in lattices])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy_mace
 from getsei.potentials.models import torch
-from getsei.potentials.native import build, gradients
+from getsei.potentials.native import build, gradients, reading
 
 # isort: split
 from mace.modules.loss import UniversalLoss  # after `models`
@@ -78,11 +78,11 @@ CELLS = (
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_answers_and_gradients_are_those_of_mace(options, monkeypatch):
-    monkeypatch.setattr(gradients, "KNOTS_PER_A", FINE)
+    monkeypatch.setattr(reading, "KNOTS_PER_A", FINE)
     module = _model(**options)
     batch, loss = mace_batches.batch(module, CELLS), UniversalLoss(1.0, 10.0, 10.0)
     known, known_slopes = _answers(module, _mace(module), batch, loss)
-    reader = gradients.Reader(module)
+    reader = reading.Reader(module)
     found, slopes = _answers(module, functools.partial(gradients.evaluate, reader), batch, loss)
     assert known["forces"].abs().max() > 0.1
     _assert_same(found, known, TOLERANCE)
@@ -93,7 +93,7 @@ def test_the_knots_in_use_are_close_enough():
     module = _model()
     batch, loss = mace_batches.batch(module, CELLS), UniversalLoss(1.0, 10.0, 10.0)
     known, known_slopes = _answers(module, _mace(module), batch, loss)
-    reader = gradients.Reader(module)
+    reader = reading.Reader(module)
     found, slopes = _answers(module, functools.partial(gradients.evaluate, reader), batch, loss)
     _assert_same(found, known, gradients.TOLERANCE)
     _assert_same(slopes, known_slopes, 20 * gradients.TOLERANCE)
@@ -105,7 +105,7 @@ def test_atoms_that_clash_and_atoms_alone():
     alone = (np.zeros((1, 3)), 12.0 * np.eye(3), ["P"])
     batch, loss = mace_batches.batch(module, [near, alone]), UniversalLoss(1.0, 10.0, 10.0)
     known, _ = _answers(module, _mace(module), batch, loss)
-    found, _ = _answers(module, functools.partial(gradients.evaluate, gradients.Reader(module)), batch, loss)
+    found, _ = _answers(module, functools.partial(gradients.evaluate, reading.Reader(module)), batch, loss)
     assert known["forces"].abs().max() > 10.0
     _assert_same(found, known, gradients.TOLERANCE)
 
@@ -113,7 +113,7 @@ def test_atoms_that_clash_and_atoms_alone():
 def test_gradients_follow_weights_that_change():
     module = toy_mace.build(channels=16)
     batch = mace_batches.batch(module, CELLS[:1])
-    reader = gradients.Reader(module)
+    reader = reading.Reader(module)
     before = gradients.evaluate(reader, batch.to_dict())["energy"].item()
     with torch.no_grad():
         for parameter in module.parameters():
@@ -140,6 +140,15 @@ def test_models_outside_the_class_are_left_to_mace(options, reason, caplog):
     options = {"training": True, "compute_force": True, "compute_virials": False, "compute_stress": True}
     known = module(batch.to_dict(), **options)
     torch.testing.assert_close(model(batch.to_dict(), **options)["forces"], known["forces"])
+
+
+def test_a_first_batch_without_forces_says_nothing_against_compiled_gradients():
+    module = _model()
+    model = gradients.Accelerated(module)
+    alone = [(np.zeros((1, 3)), 12.0 * np.eye(3), [symbol]) for symbol in ("Li", "S")]
+    options = {"training": True, "compute_force": True, "compute_virials": False, "compute_stress": True}
+    assert not model(mace_batches.batch(module, alone).to_dict(), **options)["forces"].any()
+    assert model._reader is not None
 
 
 def test_without_a_compiler_mace_differentiates(monkeypatch, caplog):
