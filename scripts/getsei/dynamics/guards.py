@@ -188,7 +188,7 @@ def check_temperature(temperature: float, limits: Limits, moment: Moment) -> Non
     raise GuardError(
         f"guard temperature {moment}: {temperature:.0f} K over all {len(limits.species)} atoms, limit "
         f"{limits.max_temperature_K:g} K (md.max_temperature_K). Shorten md.timestep_fs or "
-        "md.thermostat_damping_fs, or lower md.react_temperature_K"
+        "md.friction_damping_fs, or lower md.react_temperature_K"
     )
 
 
@@ -212,8 +212,8 @@ def check_gap(positions: np.ndarray, cell: np.ndarray, moment: Moment) -> None:
         return
     raise GuardError(
         f"guard gap {moment}: the stack has parted, {gap:.1f} Å across the third cell vector hold no atom, "
-        f"limit {MAX_GAP_A:g} Å. Raise md.stack_pressure_MPa, lower md.react_temperature_K, or improve the "
-        "potential"
+        f"limit {MAX_GAP_A:g} Å. Raise md.friction_damping_fs or md.stack_pressure_MPa, lower "
+        "md.react_temperature_K, or improve the potential"
     )
 
 

@@ -120,6 +120,7 @@ SHARED = (
     "timestep_fs",
     "frame_interval_fs",
     "checkpoint_ps",
+    "friction_damping_fs",
     "thermostat_damping_fs",
     "stack_pressure_MPa",
     "min_distance_fraction",
