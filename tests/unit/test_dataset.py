@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,6 +128,40 @@ def test_a_weight_repeats_a_crystal_under_another_name():
     assert len(active.materials(settings(frame_weights={"Li2O": 2})).drawn(0)) == 1
     with pytest.raises(UserError, match=r"frame_weights: .*Li2SS"):
         active.materials(settings(frame_weights={"Li2SS": 3}))
+
+
+def test_a_round_starts_from_several_draws():
+    cfg = settings(electrolytes=["Li6PS5Cl_disordered"], frame_weights={}, seed=1)
+    one = active.starts({**cfg, "starts_per_round": 1}, 2)
+    three = active.starts({**cfg, "starts_per_round": 3}, 2)
+    for kind in ("bulk dynamics", "interface dynamics", "open interface", "mixture"):
+        assert len(three[kind]) == 3 * len(one[kind])
+        assert len(dict(three[kind])) == len(three[kind]), "names are trajectories, and differ"
+    assert len(three["product dynamics"]) == len(one["product dynamics"]) == 1
+    first, second = (dict(three["bulk dynamics"])[f"Li6PS5Cl_disordered-bulk-draw{n}"] for n in (0, 1))
+    assert first.get_chemical_symbols() != second.get_chemical_symbols() or not np.allclose(
+        first.positions, second.positions
+    )
+
+
+def test_the_same_crystal_twice_does_not_move_twice_in_the_same_way(monkeypatch):
+    seeds = []
+
+    def on_policy(atoms, calculator, plans, kind, name, seed):
+        seeds.append(seed)
+        frame = argon()
+        frame.info.update(kind=kind, trajectory=name, step=0)
+        return [frame]
+
+    monkeypatch.setattr(active, "on_policy", on_policy)
+    monkeypatch.setattr(active, "MACEPotential", lambda model: None)
+    monkeypatch.setattr(
+        active, "starts", lambda cfg, number: {"bulk dynamics": [("a", argon()), ("b", argon())]}
+    )
+    motion = {"relax_steps": 0, "steps": 1, "every": 1, "temperatures_K": [300.0]}
+    cfg = settings(elements=["Ar"], student_md=motion, frames_per_round=2, seed=1)
+    list(active.later_round(cfg, 1, Path("none"), None))
+    assert len(set(seeds)) == 2
 
 
 def test_one_run_goes_through_all_temperatures():

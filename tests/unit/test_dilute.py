@@ -52,5 +52,5 @@ def test_an_atom_leaves_the_surface_step_by_step(salt):
 
 
 def test_the_same_seed_gives_the_same_frames(salt, metal):
-    one, two = (list(dilute.frames([("x", salt)], metal, 3)) for _ in range(2))
+    one, two = (list(dilute.frames([("x", salt)], metal, 2, 3)) for _ in range(2))
     assert all(np.array_equal(a.positions, b.positions) for a, b in zip(one, two, strict=True))

@@ -10,6 +10,7 @@ SAMPLING = (
     "orderings",
     "frames_per_amplitude",
     "frame_weights",
+    "starts_per_round",
     "frames_per_round",
     "teacher_md",
     "student_md",

@@ -43,7 +43,11 @@ INTERFACE = {
 }
 """Interfaces that the student is followed on: those of the default systems."""
 OWN_DYNAMICS = sampling.Dynamics(40, 1500, 500, 600.0)
-OWN_SEED = 1000
+MAX_ROUNDS = 20
+"""More cannot be asked for; draws within a round are numbered beyond."""
+RUN_SEEDS = 100
+"""From one run of a kind to the next: the same crystal twice shall not move twice in the same way."""
+OWN_SEED = 1_000_000
 """Of the frames on which the final student is compared with its teacher: no round uses this seed."""
 METAL_LAYERS_A = (8.0, 12.0)
 """Thicknesses of the molten metal layer of the interfaces that are followed."""
@@ -122,9 +126,9 @@ def volume_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
             yield sampling.tagged(frame, "density", f"{name}-density-{scale:.3f}", 0)
 
 
-def low_density_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
-    """Yield stretched, evaporating and gaseous frames of every crystal."""
-    yield from dilute.frames(small_cells(chosen), dataset.cell_of(chosen.metal, 0), seed)
+def low_density_frames(chosen: dataset.Materials, copies: int, seed: int) -> Iterator[Atoms]:
+    """Yield stretched, evaporating and gaseous frames of every crystal, so many draws of each."""
+    yield from dilute.frames(small_cells(chosen), dataset.cell_of(chosen.metal, 0), copies, seed)
 
 
 def small_cells(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
@@ -147,7 +151,7 @@ def first_round(cfg: Mapping[str, Any], teacher: Teacher) -> Iterator[Atoms]:
     motion = cfg["teacher_md"]
     yield from dilute.isolated_atoms(cfg["elements"])
     yield from pairs.frames(cfg["elements"])
-    yield from low_density_frames(chosen, cfg["seed"])
+    yield from low_density_frames(chosen, cfg["frames_per_amplitude"], cfg["seed"])
     yield from volume_frames(chosen, cfg["seed"])
     yield from defects.frames(small_cells(chosen), mobile_of(chosen), cfg["seed"])
     yield from dataset.crystal_frames(chosen, cfg["frames_per_amplitude"], cfg["seed"])
@@ -202,16 +206,26 @@ def crystalline_starts(chosen: dataset.Materials, seed: int) -> list[tuple[str, 
 
 
 def starts(cfg: Mapping[str, Any], number: int) -> dict[str, list[tuple[str, Atoms]]]:
-    """Return name and structure of everything that the student of a round moves, by kind of frame."""
+    """Return name and structure of everything that the student of a round moves, by kind of frame.
+
+    Bulk, interfaces and mixtures are drawn `starts_per_round` times: with other orderings of the disordered
+    crystals, other places and other atoms.
+    """
     chosen = materials(cfg)
-    return {
-        "bulk dynamics": bulk_starts(chosen, number),
+    found: dict[str, list[tuple[str, Atoms]]] = {
         "product dynamics": product_starts(chosen),
-        "interface dynamics": interface_starts(chosen, number, cfg["seed"]),
-        "open interface": open_starts(chosen, number, cfg["seed"]),
-        "mixture": dataset.mixture_starts(chosen, number, cfg["seed"]),
         "crystalline interface": crystalline_starts(chosen, cfg["seed"]),
     }
+    for draw in range(cfg["starts_per_round"]):
+        here = number + MAX_ROUNDS * draw
+        for kind, drawn in (
+            ("bulk dynamics", bulk_starts(chosen, here)),
+            ("interface dynamics", interface_starts(chosen, here, cfg["seed"])),
+            ("open interface", open_starts(chosen, here, cfg["seed"])),
+            ("mixture", dataset.mixture_starts(chosen, here, cfg["seed"])),
+        ):
+            found.setdefault(kind, []).extend((f"{name}-draw{draw}", atoms) for name, atoms in drawn)
+    return found
 
 
 def on_policy(
@@ -258,8 +272,15 @@ def later_round(
         if not group:
             continue
         runs = [
-            on_policy(atoms, MACEPotential(model), plans, kind, f"{name}-round{number}", cfg["seed"] + number)
-            for name, atoms in group
+            on_policy(
+                atoms,
+                MACEPotential(model),
+                plans,
+                kind,
+                f"{name}-round{number}",
+                cfg["seed"] + number + RUN_SEEDS * row,
+            )
+            for row, (name, atoms) in enumerate(group)
         ]
         frames = list(chain.from_iterable(runs))
         rows = selection.choose(

@@ -81,7 +81,7 @@ def leaving(name: str, crystal: Atoms, rng: np.random.Generator) -> Iterator[Ato
         yield sampling.tagged(frame, "leaving atom", f"{name}-leaving", number)
 
 
-def frames(solids: Sequence[tuple[str, Atoms]], metal: Atoms, seed: int) -> Iterator[Atoms]:
+def frames(solids: Sequence[tuple[str, Atoms]], metal: Atoms, copies: int, seed: int) -> Iterator[Atoms]:
     """Yield all frames of low density of some crystals, but for the isolated atoms.
 
     Parameters
@@ -90,10 +90,14 @@ def frames(solids: Sequence[tuple[str, Atoms]], metal: Atoms, seed: int) -> Iter
         Crystals, the metal among them.
     metal : ase.Atoms
         Whose atoms are mixed into the gases.
+    copies : int
+        Draws of each.
     seed : int
     """
     rng = np.random.default_rng([seed, 6])
-    for name, solid in solids:
-        yield from stretched(name, solid, rng)
-        yield from gas(name, solid, metal, rng)
-        yield from leaving(name, solid, rng)
+    for copy in range(copies):
+        for name, solid in solids:
+            tag = f"{name}-copy{copy}"
+            yield from stretched(tag, solid, rng)
+            yield from gas(tag, solid, metal, rng)
+            yield from leaving(tag, solid, rng)
