@@ -7,7 +7,7 @@ import re
 import jsonschema
 import pytest
 import yaml
-from getsei import settings
+from getsei import manual, settings
 from getsei.errors import UserError
 
 ROOT = settings.SCHEMA.parents[2]
@@ -56,8 +56,8 @@ def test_every_key_is_described():
 
 def test_readme_of_the_configuration_is_in_step():
     written = (ROOT / "config/README.md").read_text()
-    assert written == settings.document(settings.load_schema()), (
-        "run: PYTHONPATH=scripts python -m getsei.settings > config/README.md"
+    assert written == manual.document(settings.load_schema()), (
+        "run: PYTHONPATH=scripts python -m getsei.manual > config/README.md"
     )
 
 
@@ -168,8 +168,8 @@ def test_every_example_is_valid_with_the_default_and_the_quick_protocol(config, 
 
 def test_the_schema_of_editors_is_in_step():
     path = settings.SCHEMA.with_suffix(".json")
-    assert path.read_text() == settings.editor_schema(settings.load_schema()), (
-        "run: PYTHONPATH=scripts python -m getsei.settings --json > workflow/schemas/config.schema.json"
+    assert path.read_text() == manual.editor_schema(settings.load_schema()), (
+        "run: PYTHONPATH=scripts python -m getsei.manual --json > workflow/schemas/config.schema.json"
     )
     first = (ROOT / "config/config.yaml").read_text().splitlines()[0]
     assert first == "# yaml-language-server: $schema=../workflow/schemas/config.schema.json"
