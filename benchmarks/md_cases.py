@@ -91,9 +91,9 @@ def systems() -> Mapping[str, Mapping[str, Any]]:
     return settings.resolve(CONFIG)
 
 
-def interface(name: str) -> Case:
-    """Return the interface of a system of config.yaml, with slabs as thin as they come."""
-    cfg = systems()[name]["interface"] | SMALL_A
+def interface(name: str, thickness: Mapping[str, float] = SMALL_A) -> Case:
+    """Return the interface of a system of config.yaml, by default with slabs as thin as they come."""
+    cfg = systems()[name]["interface"] | thickness
     pair = [crystals.load(ROOT / names.file_of(cfg["electrolyte"]), cfg["charges"])]
     pair.append(crystals.load(ROOT / names.file_of(cfg["metal"])))
     module = embedded()
