@@ -1,5 +1,7 @@
 TRAINING = settings.of_training(config)
 ROUND = "<results>/potential/round{round}"
+# One round waits for another, the teacher's answers for nobody: they fill the cores that rounds leave idle.
+ROUNDS_FIRST = 10
 SAMPLING = (
     "teacher",
     "seed",
@@ -44,6 +46,7 @@ rule sample_dataset:
         "<logs>/potential/sample_dataset_{round}.log",
     benchmark:
         "<benchmarks>/potential/sample_dataset_{round}.tsv"
+    priority: ROUNDS_FIRST
     conda:
         "../../envs/sample_dataset.yaml"
     threads: 1
@@ -67,6 +70,7 @@ rule label_frames:
         "<logs>/potential/label_frames_{round}.log",
     benchmark:
         "<benchmarks>/potential/label_frames_{round}.tsv"
+    priority: ROUNDS_FIRST
     conda:
         "../../envs/label_frames.yaml"
     threads: 1
@@ -93,6 +97,7 @@ rule train_potential:
         "<logs>/potential/train_potential_{round}.log",
     benchmark:
         "<benchmarks>/potential/train_potential_{round}.tsv"
+    priority: ROUNDS_FIRST
     conda:
         "../../envs/train_potential.yaml"
     threads: 1
@@ -149,6 +154,7 @@ rule calibrate_potential:
         "<logs>/potential/calibrate_potential_{round}.log",
     benchmark:
         "<benchmarks>/potential/calibrate_potential_{round}.tsv"
+    priority: ROUNDS_FIRST
     conda:
         "../../envs/calibrate_potential.yaml"
     threads: 1
@@ -186,6 +192,7 @@ checkpoint review_round:
         "<logs>/potential/review_round_{round}.log",
     benchmark:
         "<benchmarks>/potential/review_round_{round}.tsv"
+    priority: ROUNDS_FIRST
     conda:
         "../../envs/review_round.yaml"
     threads: 1
