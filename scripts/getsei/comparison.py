@@ -203,14 +203,16 @@ def _follows(summary: Mapping[str, Any], claim: str, descriptor: str, other: str
         "supported where the partial Spearman correlation over ions, controlling for the other descriptor, "
         "has the sign of the correlation without control and a 95 % interval beyond "
         f"{MIN_CORRELATION} in size; not supported where the interval ends below {MIN_CORRELATION} in that "
-        "direction: then the other descriptor explains what is seen; otherwise not decidable"
+        "direction: then the other descriptor explains what is seen; otherwise, and where the interval "
+        "without control holds zero and so has no sign, not decidable"
     )
     key = f"correlation/all/{descriptor} given {other}"
     number = headline(summary, key)
     plain = headline(summary, f"correlation/all/{descriptor}")
     note = f"without control {plain}"
     verdict = OPEN
-    if number.supported and plain.supported and np.isfinite([number.low, number.high]).all():
+    known = number.supported and plain.supported and np.isfinite([number.low, number.high]).all()
+    if known and not plain.low <= 0.0 <= plain.high:
         low, high = sorted(np.sign(plain.value) * np.array([number.low, number.high]))
         verdict = SUPPORTED if low > MIN_CORRELATION else REFUTED if high < MIN_CORRELATION else OPEN
     return Verdict(claim, summary["system"], verdict, key.removeprefix("correlation/"), number, rule, note)

@@ -205,6 +205,7 @@ def correlation(value, half, plain=0.5):
         (correlation(-0.5, 0.2), comparison.REFUTED),  # reversed: the other descriptor made what was seen
         (correlation(0.25, 0.2), comparison.OPEN),
         (correlation(0.2, 0.4), comparison.OPEN),
+        (correlation(-0.5, 0.1, plain=-0.05), comparison.OPEN),  # without control there is no sign to survive
     ],
 )
 def test_correlation_must_survive_control_with_its_sign(summaries, number, expected):
