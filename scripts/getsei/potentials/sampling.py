@@ -215,6 +215,7 @@ def follow(
     taken : int
         Number of the first frame.
     """
+    log.info("%s: %d atoms, %d steps at %g K", trajectory, len(atoms), plan.steps, plan.temperature_K)
     walker = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     walker.calc = calculator
     rng = np.random.default_rng(seed)
