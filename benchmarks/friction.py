@@ -11,27 +11,28 @@ import md_cases as cases
 import numpy as np
 from getsei.dynamics import guards, protocol
 from getsei.dynamics.engine import Engine
-from getsei.dynamics.velocities import maxwell_velocities
+from getsei.dynamics.velocities import kinetic_energy, maxwell_velocities
 from getsei.potentials.native import export, kernel
-from getsei.units import FS_PER_PS
-from scipy.constants import atomic_mass, elementary_charge, physical_constants
+from getsei.units import FS_PER_PS, BOLTZMANN_eV_per_K
 
 LAYERS = 8
 EVERY_PS = 0.1
 AVERAGED = 10
 """Looks at the temperatures of layers that are averaged: a layer of 100 atoms scatters by 40 K in one."""
-EV_PER_U_A2_PER_PS2 = atomic_mass * 1e4 / elementary_charge
-BOLTZMANN_eV_PER_K = physical_constants["Boltzmann constant in eV/K"][0]
 
 
-def layer_temperatures(engine: Engine, masses: np.ndarray) -> np.ndarray:
+def layer_temperatures(engine: Engine) -> np.ndarray:
     """Return the kinetic temperature in K of every eighth of the cell along its third vector."""
     places = np.linalg.solve(engine.cell.T, engine.positions().T)[2] % 1.0
-    energy = 0.5 * EV_PER_U_A2_PER_PS2 * masses * (engine.velocities() ** 2).sum(axis=1)
-    layer = np.minimum((places * LAYERS).astype(int), LAYERS - 1)
-    count = np.bincount(layer, minlength=LAYERS)
-    mean = np.bincount(layer, energy, minlength=LAYERS) / np.maximum(count, 1)
-    return np.where(count > 0, mean / (1.5 * BOLTZMANN_eV_PER_K), np.nan)
+    layer, moving = (places * LAYERS).astype(int), engine.velocities()
+    rows = [np.flatnonzero(layer == number) for number in range(LAYERS)]
+    energies = [kinetic_energy(moving[at], engine.masses[at]) for at in rows]
+    return np.array(
+        [
+            2 * e / (3 * len(at) * BOLTZMANN_eV_per_K) if len(at) else np.nan
+            for e, at in zip(energies, rows, strict=True)
+        ]
+    )
 
 
 def react(case: cases.Case, bath: str, settings: dict, ps: float) -> None:
@@ -53,7 +54,7 @@ def react(case: cases.Case, bath: str, settings: dict, ps: float) -> None:
         for _ in range(round(ps / EVERY_PS)):
             frame = engine.advance(round(EVERY_PS / timestep_ps))
             gaps.append(guards.gap_A(frame.positions, frame.cell))
-            layers.append(layer_temperatures(engine, engine.masses))
+            layers.append(layer_temperatures(engine))
     windows = (
         np.array(layers[: len(layers) // AVERAGED * AVERAGED]).reshape(-1, AVERAGED, LAYERS).mean(axis=1)
     )
