@@ -76,6 +76,51 @@ def test_going_on_from_nothing_is_refused(tmp_path):
         training.hand_over(tmp_path / "a", tmp_path / "b", ONE_EPOCH, 1)
 
 
+def test_what_is_handed_over_has_the_weights_but_neither_rate_nor_moments(tmp_path):
+    import torch
+
+    layer = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.5, amsgrad=True)
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    (tmp_path / "a" / "checkpoints").mkdir(parents=True)
+    torch.save(
+        {
+            "model": layer.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "lr_scheduler": scheduler.state_dict(),
+        },
+        tmp_path / "a" / "checkpoints" / "student_run-1_epoch-7.pt",
+    )
+    training.hand_over(tmp_path / "a", tmp_path / "b", ONE_EPOCH, 2)
+    (path,) = training.checkpoints_of(tmp_path / "b")
+    found = torch.load(path, weights_only=True)
+    assert path.name == "student_run-2_epoch-0.pt"
+    assert torch.equal(found["model"]["weight"], layer.weight)
+    assert found["lr_scheduler"]["base_lrs"] == [ONE_EPOCH.learning_rate]
+    again = torch.optim.Adam(layer.parameters(), amsgrad=True)
+    again.load_state_dict(found["optimizer"])
+    assert again.param_groups[0]["lr"] == ONE_EPOCH.learning_rate
+    assert not again.state
+
+
+def test_the_trainer_is_told_the_whole_schedule(tmp_path):
+    schedule = training.Schedule(3, 0.5, 0.25, 2.0, 4.0, 8.0, 16.0, 32)
+    words = training.command(tmp_path, "student", TINY, schedule, {3: -0.3}, 1, "cpu")
+    for word in (
+        "--max_num_epochs=3",
+        "--lr=0.5",
+        "--lr_scheduler_gamma=0.25",
+        "--energy_weight=2.0",
+        "--forces_weight=4.0",
+        "--stress_weight=8.0",
+        "--huber_delta=16.0",
+        "--batch_size=32",
+    ):
+        assert word in words
+
+
 @pytest.mark.slow
 def test_the_next_round_goes_on_where_the_last_one_ended(trained, parts, tmp_path):
     folder, path = trained

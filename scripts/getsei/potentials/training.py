@@ -65,6 +65,9 @@ class Schedule:
     learning_rate, decay : float
         Rate at the start of this round and its factor per epoch.
     energy_weight, forces_weight, stress_weight : float
+    huber_width : float
+        Errors below it count by their square, larger ones in proportion (P. J. Huber, Ann. Math. Stat. 35
+        (1964) 73); in eV per atom, eV/Å and eV/Å3.
     batch_size : int
     """
 
@@ -74,6 +77,7 @@ class Schedule:
     energy_weight: float = 1.0
     forces_weight: float = 10.0
     stress_weight: float = 10.0
+    huber_width: float = 0.01
     batch_size: int = 2
 
 
@@ -108,6 +112,7 @@ def command(
         "compute_avg_num_neighbors": False,
         "avg_num_neighbors": architecture.mean_neighbours,
         "loss": "universal",
+        "huber_delta": schedule.huber_width,
         "energy_weight": schedule.energy_weight,
         "forces_weight": schedule.forces_weight,
         "stress_weight": schedule.stress_weight,
@@ -219,8 +224,10 @@ def resampled(frames: Sequence[Atoms], seed: int) -> list[Atoms]:
 def hand_over(start: Path, folder: Path, schedule: Schedule, seed: int) -> None:
     """Make the last checkpoint of one training the first of another, with the schedule of the latter.
 
-    Weights and the moments of the optimiser are kept. The learning rate begins anew, and the stored decay is
-    replaced: mace-torch would otherwise go on with those of the checkpoint.
+    Weights are kept. The learning rate begins anew and the stored decay is replaced: mace-torch would
+    otherwise go on with those of the checkpoint. The moments of the optimiser begin anew too, because they
+    measure the gradients of another loss on other frames, and AMSGrad's largest, those of random weights,
+    never fall.
 
     Parameters
     ----------
@@ -244,6 +251,7 @@ def hand_over(start: Path, folder: Path, schedule: Schedule, seed: int) -> None:
     for group in state["optimizer"]["param_groups"]:
         group["lr"] = group["initial_lr"] = schedule.learning_rate
     groups = len(state["optimizer"]["param_groups"])
+    state["optimizer"]["state"] = {}
     state["lr_scheduler"].update(
         gamma=schedule.decay,
         base_lrs=[schedule.learning_rate] * groups,

@@ -161,24 +161,27 @@ class _MovingMessages(torch.autograd.Function):
         return by_source, by_table, None
 
 
+def _mapped(rows: torch.Tensor, maps: torch.Tensor, graphs: Graphs) -> torch.Tensor:
+    """Return rows (S, N, ..., K) times the maps (E or 1, K, K) of their elements."""
+    if len(maps) == 1:
+        return rows @ maps[0]
+    return torch.cat([rows[:, atoms] @ maps[element] for element, atoms in graphs.spans], dim=1)
+
+
 def _on_atoms(layer: Layer, graphs: Graphs, messages: torch.Tensor, features: torch.Tensor | None):
     """Return the features (S, N, K) after a layer, from its messages and the features before it."""
     # The rate of a square is twice a product.
     factor = messages.new_tensor([1.0, 2.0])[: len(messages), None, None]
-    degrees = [slice(n**2, (n + 1) ** 2) for n in range(layer.mix.shape[1])]
-    products, residuals = [], []
-    for element, atoms in graphs.spans:
-        mine, mix = messages[:, atoms], layer.mix[element % len(layer.mix)]
-        total = None
-        for degree, orders in enumerate(degrees):
-            mixed = mine[:, :, orders] @ mix[degree]
-            square = (mixed[:1] * mixed).sum(dim=2) * (factor * layer.quadratic[element, degree])
-            total = square + mixed[:, :, 0] * layer.linear[element] if total is None else total + square
-        products.append(total)
-        if features is not None and layer.skip is not None:
-            residuals.append(features[:, atoms] @ layer.skip[element])
-    out = torch.cat(products, dim=1) @ layer.update
-    return out + torch.cat(residuals, dim=1) if residuals else out
+    linear = layer.linear.index_select(0, graphs.element)
+    quadratic = layer.quadratic.index_select(0, graphs.element)
+    total = torch.zeros_like(messages[:, :, 0])
+    for degree in range(layer.mix.shape[1]):
+        mixed = _mapped(messages[:, :, degree**2 : (degree + 1) ** 2], layer.mix[:, degree], graphs)
+        if degree == 0:
+            total = total + mixed[:, :, 0] * linear
+        total = total + (mixed[:1] * mixed).sum(dim=2) * (factor * quadratic[:, degree])
+    out = total @ layer.update
+    return out if features is None or layer.skip is None else out + _mapped(features, layer.skip, graphs)
 
 
 def _values_first(values: torch.Tensor, count: int) -> torch.Tensor:
