@@ -119,6 +119,17 @@ def test_errors_over_the_limit_are_named():
     assert "2 of 2 kinds above" in found["force error, worst kind of frame"].measured
 
 
+def test_what_low_density_adds_to_the_errors_is_told():
+    dense, thin = rows(0.05, kinds=("bulk",)), rows(0.30, kinds=("gas",))
+    told = {bar.name: bar for bar in bars.of_accuracy(accuracy.by_group([*dense, *thin], "kind"))}
+    bar = told["force error, all held-out frames"]
+    alone = accuracy.summary(dense)["force_meV_per_A"]
+    assert bar.met is False, "the bar is on everything"
+    assert bar.measured.endswith(f"; {alone['rmse']:.3g} in condensed matter (n = {alone['n']})")
+    without = bars.of_accuracy(accuracy.by_group(dense, "kind"))
+    assert all("condensed" not in bar.measured for bar in without)
+
+
 def test_what_was_not_measured_passes_nothing():
     found = judged(digest.digest(made.CFG, {}, {}, made.FORMULAS))
     assert all(bar.met is None for bar in found.values())

@@ -14,6 +14,9 @@ from getsei.potentials import sampling
 
 ISOLATED = "isolated atom"
 """Kind of the frames whose energies are the zero of the energy of each element."""
+STRETCHED, GAS, LEAVING = "stretched", "gas", "leaving atom"
+KINDS = (ISOLATED, STRETCHED, GAS, LEAVING)
+"""They keep a simulation from where it has no business, and are what it meets last."""
 ISOLATED_EDGES_A = (13.0, 16.0, 19.0)
 """Edges of the cells of an isolated atom, beyond twice the cutoff of teacher and student."""
 STRETCHES = (1.08, 1.15, 1.25, 1.4, 1.6, 1.9)
@@ -44,7 +47,7 @@ def stretched(name: str, crystal: Atoms, rng: np.random.Generator) -> Iterator[A
             factors = np.full(3, scale) if axes == "all" else np.array([1.0, 1.0, scale])
             frame.set_cell(frame.cell[:] * factors[:, None], scale_atoms=True)
             frame.positions += 0.1 * scale**2 * rng.standard_normal(frame.positions.shape)
-            yield sampling.tagged(frame, "stretched", f"{name}-stretched-{axes}-{scale}", 0)
+            yield sampling.tagged(frame, STRETCHED, f"{name}-stretched-{axes}-{scale}", 0)
 
 
 def gas(name: str, solid: Atoms, metal: Atoms, rng: np.random.Generator) -> Iterator[Atoms]:
@@ -55,7 +58,7 @@ def gas(name: str, solid: Atoms, metal: Atoms, rng: np.random.Generator) -> Iter
         symbols += [metal.get_chemical_symbols()[0]] * (GAS_ATOMS - len(symbols))
         edge = (len(symbols) * spacing_A3 / share) ** (1 / 3)
         frame = sampling.melt(symbols, np.eye(3) * edge, rng, GAS_CONTACT)
-        yield sampling.tagged(frame, "gas", f"{name}-gas-{share}", 0)
+        yield sampling.tagged(frame, GAS, f"{name}-gas-{share}", 0)
 
 
 def leaving(name: str, crystal: Atoms, rng: np.random.Generator) -> Iterator[Atoms]:
@@ -78,7 +81,7 @@ def leaving(name: str, crystal: Atoms, rng: np.random.Generator) -> Iterator[Ato
         chosen = rng.choice(outer)
         top = height.max() + 0.5 * covalent_radii[slab.numbers[chosen]]
         frame.positions[chosen] += (top - height[chosen] + leap) * normal
-        yield sampling.tagged(frame, "leaving atom", f"{name}-leaving", number)
+        yield sampling.tagged(frame, LEAVING, f"{name}-leaving", number)
 
 
 def frames(solids: Sequence[tuple[str, Atoms]], metal: Atoms, copies: int, seed: int) -> Iterator[Atoms]:

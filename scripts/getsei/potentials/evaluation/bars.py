@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from getsei.potentials import dilute
+
 OWN = "on-policy interface"
 """Kind of the frames of the student's own dynamics."""
 FORCE, WORST_FORCE, OWN_FORCE = 80.0, 110.0, 90.0
@@ -52,6 +54,17 @@ def _error(entry: Mapping[str, Any], unit: str) -> str:
     return f"{entry['rmse']:.3g}{interval} {unit} (n = {entry['n']})"
 
 
+def _condensed(errors: Mapping[str, Any], key: str) -> str:
+    """Return what an error over all kinds is without those of low density, which hold few of the atoms."""
+    entries = [entry[key] for kind, entry in errors.items() if kind not in ("all", *dilute.KINDS)]
+    entries = [entry for entry in entries if entry]
+    if not set(errors) & set(dilute.KINDS) or not entries:
+        return ""
+    n = sum(entry["n"] for entry in entries)
+    rmse = (sum(entry["n"] * entry["rmse"] ** 2 for entry in entries) / n) ** 0.5
+    return f"; {rmse:.3g} in condensed matter (n = {n})"
+
+
 def of_accuracy(errors: Mapping[str, Any] | None) -> Iterator[Bar]:
     """Yield the bars of the held-out trajectories.
 
@@ -74,7 +87,8 @@ def of_accuracy(errors: Mapping[str, Any] | None) -> Iterator[Bar]:
     worst = max((kind for kind in force if kind != "all"), key=lambda kind: force[kind]["rmse"])
     over = sorted(kind for kind in force if kind != "all" and force[kind]["rmse"] > WORST_FORCE)
     everything = force["all"]
-    yield Bar(*names[0], _error(everything, "meV/Å"), everything["rmse"] <= FORCE)
+    measured = _error(everything, "meV/Å") + _condensed(errors, "force_meV_per_A")
+    yield Bar(*names[0], measured, everything["rmse"] <= FORCE)
     yield Bar(
         *names[1],
         f"{_error(force[worst], 'meV/Å')} {worst}; {len(over)} of {len(force) - 1} kinds above",
@@ -85,11 +99,13 @@ def of_accuracy(errors: Mapping[str, Any] | None) -> Iterator[Bar]:
     else:
         yield _missing(*names[2])
     energy, stress = errors["all"]["energy_meV_per_atom"], errors["all"]["stress_GPa"]
-    yield Bar(*names[3], _error(energy, "meV/atom"), energy["rmse"] <= ENERGY)
+    measured = _error(energy, "meV/atom") + _condensed(errors, "energy_meV_per_atom")
+    yield Bar(*names[3], measured, energy["rmse"] <= ENERGY)
     if stress is None:
         yield _missing(*names[4])
     else:
-        yield Bar(*names[4], _error(stress, "GPa"), stress["rmse"] <= STRESS)
+        measured = _error(stress, "GPa") + _condensed(errors, "stress_GPa")
+        yield Bar(*names[4], measured, stress["rmse"] <= STRESS)
 
 
 def of_solids(found: Mapping[str, Any]) -> Iterator[Bar]:
