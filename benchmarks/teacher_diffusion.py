@@ -1,4 +1,4 @@
-"""Lithium diffusion under the teacher beside the student, alike in all else: whose error is it?
+"""Lithium diffusion under the teacher beside the student, alike in all else, to see whose error it is.
 
 The evaluation compares the student with published DFT, because its teacher is too slow for the cell of that
 run. Here both move one conventional cell of the crystal of `potential_training.evaluation.diffusion` by the
