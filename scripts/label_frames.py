@@ -1,25 +1,21 @@
-"""Label the frames of one round with the teacher; drop those on which it means nothing."""
+"""Put the labelled parts of a round together."""
 
 from getsei import job
 
 job.prepare(snakemake)
 
 import json
+from collections import Counter
 from pathlib import Path
 
-from getsei.potentials import dataset, pairs, teachers
+from getsei import json_files
+from getsei.potentials import dataset
 
 with job.logged(snakemake) as log:
-    teacher = teachers.load(snakemake.params.cfg["teacher"])
-    frames = dataset.load(snakemake.input.frames)
-    labels = pairs.repelled(frames, teachers.label_all(teacher, frames))
-    kept, dropped = dataset.usable(frames, labels)
-    dataset.save(snakemake.output.labelled, kept)
-    counts = {
-        "teacher": teacher.name,
-        "version": teacher.version,
-        "kept": len(kept),
-        "dropped": dict(dropped),
-    }
+    frames = dataset.load_all(snakemake.input.labelled)
+    dataset.save(snakemake.output.labelled, frames)
+    parts = [json_files.load(path) for path in snakemake.input.counts]
+    dropped = sum((Counter(part["dropped"]) for part in parts), Counter())
+    counts = {**parts[0], "kept": len(frames), "dropped": dict(sorted(dropped.items()))}
     Path(snakemake.output.counts).write_text(json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
-    log.info("%d frames kept, dropped: %s", len(kept), dict(dropped) or "none")
+    log.info("%d frames kept, dropped: %s", len(frames), dict(dropped) or "none")

@@ -1,4 +1,4 @@
-"""Sample the frames of one round of active learning."""
+"""Choose the frames of one round of active learning."""
 
 from getsei import job
 
@@ -7,17 +7,17 @@ job.prepare(snakemake)
 import json
 from pathlib import Path
 
-from getsei.potentials import active, dataset, teachers, uncertainty
+from getsei.potentials import active, dataset, uncertainty
 
 with job.logged(snakemake) as log:
     cfg, number = snakemake.params.cfg, int(snakemake.wildcards.round)
+    moved = dataset.load_all(snakemake.input.moved)
     if number == 0:
-        frames = list(active.first_round(cfg, teachers.load(cfg["teacher"])))
+        frames = list(active.first_round(cfg, moved))
     else:
-        student = Path(snakemake.input.student)
-        frames = list(active.later_round(cfg, number, student, uncertainty.doubt_of(student)))
-    known = [frame for path in snakemake.input.known for frame in dataset.load(path)]
-    kept = dataset.unique(frames, cfg["elements"], known)
+        doubt = uncertainty.doubt_of(Path(snakemake.input.student))
+        frames = list(active.later_round(cfg, number, moved, doubt))
+    kept = dataset.unique(frames, cfg["elements"], dataset.load_all(snakemake.input.known))
     dataset.save(snakemake.output.frames, kept)
     counts = {"kept": len(kept), "duplicates": len(frames) - len(kept), "atoms": sum(map(len, kept))}
     Path(snakemake.output.sampled).write_text(json.dumps(counts) + "\n", encoding="utf-8")

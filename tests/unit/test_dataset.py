@@ -1,5 +1,4 @@
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from ase.calculators.lj import LennardJones
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from getsei.errors import UserError
-from getsei.potentials import active, dataset, defects, descriptors, dilute, sampling, selection
+from getsei.potentials import active, dataset, defects, descriptors, dilute, sampling, selection, starts
 from getsei.potentials.teachers import Label
 
 
@@ -120,54 +119,101 @@ def settings(**changes):
 
 
 def test_a_weight_repeats_a_crystal_under_another_name():
-    chosen = active.materials(settings(frame_weights={"Li2S": 3, "LiCl": 2}))
+    chosen = dataset.materials(settings(frame_weights={"Li2S": 3, "LiCl": 2}))
     assert [name for name, _ in chosen.drawn(0)] == ["Li2S", "Li2S-x1", "Li2S-x2"]
     count = Counter(f.info["trajectory"].split("-")[0] for f in dataset.crystal_frames(chosen, 1, 1))
     assert count["Li2S"] == 3 * count["Li_bcc"]
     assert count["LiCl"] == 2 * count["Li_bcc"]
-    assert len(active.materials(settings(frame_weights={"Li2O": 2})).drawn(0)) == 1
+    assert len(dataset.materials(settings(frame_weights={"Li2O": 2})).drawn(0)) == 1
     with pytest.raises(UserError, match=r"frame_weights: .*Li2SS"):
-        active.materials(settings(frame_weights={"Li2SS": 3}))
+        dataset.materials(settings(frame_weights={"Li2SS": 3}))
 
 
 def test_a_round_starts_from_several_draws():
     cfg = settings(electrolytes=["Li6PS5Cl_disordered"], frame_weights={}, seed=1)
-    one = active.starts({**cfg, "starts_per_round": 1}, 2)
-    three = active.starts({**cfg, "starts_per_round": 3}, 2)
+    one = starts.of_round({**cfg, "starts_per_round": 1}, 2)
+    three = starts.of_round({**cfg, "starts_per_round": 3}, 2)
+    count, more = (Counter(start.kind for start in found) for found in (one, three))
     for kind in ("bulk dynamics", "interface dynamics", "open interface", "mixture"):
-        assert len(three[kind]) == 3 * len(one[kind])
-        assert len(dict(three[kind])) == len(three[kind]), "names are trajectories, and differ"
-    assert len(three["product dynamics"]) == len(one["product dynamics"]) == 1
-    first, second = (dict(three["bulk dynamics"])[f"Li6PS5Cl_disordered-bulk-draw{n}"] for n in (0, 1))
+        assert more[kind] == 3 * count[kind]
+    assert more["product dynamics"] == count["product dynamics"] == 1
+    by_name = {start.trajectory: start for start in three}
+    assert len(by_name) == len(three), "names are trajectories, and differ"
+    first, second = (by_name[f"Li6PS5Cl_disordered-bulk-draw{n}-round2"].atoms for n in (0, 1))
     assert first.get_chemical_symbols() != second.get_chemical_symbols() or not np.allclose(
         first.positions, second.positions
     )
 
 
-def test_the_same_crystal_twice_does_not_move_twice_in_the_same_way(monkeypatch):
-    seeds = []
+def test_the_same_crystal_twice_does_not_move_twice_in_the_same_way():
+    cfg = settings(frame_weights={"Li2S": 2}, seed=1, starts_per_round=2)
+    for kind in ("bulk dynamics", "interface dynamics", "mixture"):
+        seeds = [start.seed for start in starts.of_round(cfg, 1) if start.kind == kind]
+        assert len(set(seeds)) == len(seeds) > 2
 
-    def on_policy(atoms, calculator, plans, kind, name, seed):
-        seeds.append(seed)
-        frame = argon()
-        frame.info.update(kind=kind, trajectory=name, step=0)
-        return [frame]
 
-    monkeypatch.setattr(active, "on_policy", on_policy)
-    monkeypatch.setattr(active, "MACEPotential", lambda model: None)
-    monkeypatch.setattr(
-        active, "starts", lambda cfg, number: {"bulk dynamics": [("a", argon()), ("b", argon())]}
-    )
-    motion = {"relax_steps": 0, "steps": 1, "every": 1, "temperatures_K": [300.0]}
-    cfg = settings(elements=["Ar"], student_md=motion, frames_per_round=2, seed=1)
-    list(active.later_round(cfg, 1, Path("none"), None))
-    assert len(set(seeds)) == 2
+def test_jobs_share_all_rows_and_the_atoms():
+    sizes = [5, 90, 40, 30, 80, 20, 10]
+    shares = [starts.share(sizes, part, 3) for part in range(3)]
+    assert sorted(row for rows in shares for row in rows) == list(range(7))
+    atoms = [sum(sizes[row] for row in rows) for rows in shares]
+    assert max(atoms) - min(atoms) < max(sizes)
+    assert starts.share(sizes[:1], 2, 3) == []
+
+
+def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    begun = [
+        starts.Start(kind, f"{kind}-{number}", argon(), 10 * number)
+        for kind in ("bulk dynamics", "mixture")
+        for number in range(3)
+    ]
+    for start in begun:
+        start.atoms.positions += rng.normal(0.0, 0.05, start.atoms.positions.shape)
+    monkeypatch.setattr(starts, "of_round", lambda cfg, number: begun)
+    motion = {"relax_steps": 0, "steps": 8, "every": 2, "temperatures_K": [50.0, 80.0]}
+    cfg = settings(elements=["Ar"], student_md=motion, frames_per_round=18, seed=1)
+    found = []
+    for parts in (1, 4):
+        paths = [tmp_path / f"{parts}-{part}.extxyz" for part in range(parts)]
+        for part, path in enumerate(paths):
+            calculator = LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
+            dataset.save(path, list(active.followed({**cfg, "parts": parts}, 1, calculator, part)))
+        found.append(list(active.later_round(cfg, 1, dataset.load_all(paths), None)))
+    one, four = found
+    assert len(one) == len(four) >= 18
+    for a, b in zip(one, four, strict=True):
+        assert a.info["trajectory"] == b.info["trajectory"]
+        assert a.info["step"] == b.info["step"]
+        assert np.array_equal(a.positions, b.positions)
+    assert {frame.info["kind"] for frame in one} == {"bulk dynamics", "mixture", "close contact"}
+    assert not any("last" in frame.info for frame in one)
+
+
+def test_the_first_round_keeps_all_that_the_teacher_moved(monkeypatch):
+    monkeypatch.setattr(active, "disturbed", lambda cfg: iter([sampling.tagged(argon(), "gas", "g", 0)]))
+    begun = [starts.Start("mixture", name, argon(), 1) for name in ("b", "a")]
+    monkeypatch.setattr(starts, "of_round", lambda cfg, number: begun)
+    motion = {"relax_steps": 0, "steps": 4, "every": 2, "temperatures_K": [50.0]}
+    cfg = settings(teacher_md=motion, seed=1, parts=2)
+    calculator = LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
+    moved = [f for part in (1, 0) for f in active.followed(cfg, 0, calculator, part)]
+    frames = list(active.first_round(cfg, moved))
+    assert [frame.info["trajectory"] for frame in frames] == ["g", "b", "b", "a", "a"]
+
+
+def test_an_empty_file_adds_no_frame(tmp_path):
+    dataset.save(tmp_path / "none", [])
+    dataset.save(tmp_path / "one", [sampling.tagged(argon(), "gas", "g", 0)])
+    assert len(dataset.load_all([tmp_path / "none", tmp_path / "one"])) == 1
+    with pytest.raises(UserError, match="missing"):
+        dataset.load_all([tmp_path / "missing"])
 
 
 def test_one_run_goes_through_all_temperatures():
     plans = [sampling.Dynamics(2, 10, 5, temperature) for temperature in (50.0, 100.0)]
     calculator = LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
-    frames = active.on_policy(argon(), calculator, plans, "kind", "name", 1)
+    frames = active.run(starts.Start("kind", "name", argon(), 1), calculator, plans)
     assert {frame.info["trajectory"] for frame in frames} == {"name"}
     assert [frame.info["step"] for frame in frames] == list(range(len(frames)))
     assert [k for k, frame in enumerate(frames) if frame.info.get("last")] == [
@@ -175,7 +221,7 @@ def test_one_run_goes_through_all_temperatures():
         len(frames) - 1,
     ]
     hot = [sampling.Dynamics(0, 10, 5, 1e7), sampling.Dynamics(0, 10, 5, 50.0)]
-    assert active.on_policy(argon(), calculator, hot, "kind", "name", 1)[-1].info["runaway"]
+    assert active.run(starts.Start("kind", "name", argon(), 1), calculator, hot)[-1].info["runaway"]
 
 
 def test_surfaces_are_cut_where_fewest_bonds_are():

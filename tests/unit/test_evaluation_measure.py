@@ -5,7 +5,7 @@ import json
 import pytest
 from ase.calculators.lj import LennardJones
 from getsei.errors import GuardError
-from getsei.potentials import active, calculators, dataset, sampling, teachers
+from getsei.potentials import active, calculators, dataset, sampling, starts, teachers
 from getsei.potentials.evaluation import bars, candidate, digest, measure, plan, runs
 
 CFG = {
@@ -51,8 +51,8 @@ def asked():
 def small():
     """Thin slabs and short preparations."""
     with pytest.MonkeyPatch.context() as patch:
-        thin = active.INTERFACE | {"electrolyte_thickness_A": 10.0, "metal_thickness_A": 8.0}
-        patch.setattr(active, "INTERFACE", thin)
+        thin = starts.INTERFACE | {"electrolyte_thickness_A": 10.0, "metal_thickness_A": 8.0}
+        patch.setattr(starts, "INTERFACE", thin)
         patch.setattr(runs, "EQUILIBRATE_PS", 0.05)
         yield
 

@@ -2,21 +2,20 @@ TRAINING = settings.of_training(config)
 ROUND = "<results>/potential/round{round}"
 # One round waits for another, the teacher's answers for nobody: they fill the cores that rounds leave idle.
 ROUNDS_FIRST = 10
-SAMPLING = (
+STARTS = (
     "teacher",
     "seed",
-    "elements",
     "electrolytes",
     "metal",
     "products",
     "orderings",
-    "frames_per_amplitude",
     "frame_weights",
     "starts_per_round",
-    "frames_per_round",
     "teacher_md",
     "student_md",
 )
+SAMPLING = (*STARTS, "elements", "frames_per_amplitude", "frames_per_round")
+PARTS = range(TRAINING["parts"])
 
 
 rule potential:
@@ -28,8 +27,35 @@ rule potential:
     localrule: True
 
 
+rule follow_starts:
+    input:
+        student=branch(
+            lambda wildcards: int(wildcards.round) > 0,
+            then=of_round_before("student.safetensors"),
+        ),
+    output:
+        moved=temp(f"{ROUND}/moved/{{part}}.extxyz"),
+    log:
+        "<logs>/potential/follow_starts_{round}_{part}.log",
+    benchmark:
+        "<benchmarks>/potential/follow_starts_{round}_{part}.tsv"
+    priority: ROUNDS_FIRST
+    conda:
+        "../../envs/follow_starts.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        cfg=training_part("parts", *STARTS),
+        code=code_digest("follow_starts.py"),
+    script:
+        "../../scripts/follow_starts.py"
+
+
 rule sample_dataset:
     input:
+        moved=expand(f"{ROUND}/moved/{{part}}.extxyz", part=PARTS, allow_missing=True),
         student=branch(
             lambda wildcards: int(wildcards.round) > 0,
             then=of_round_before("student.safetensors"),
@@ -52,7 +78,7 @@ rule sample_dataset:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(240),
+        runtime=growing(60),
     params:
         cfg=training_part(*SAMPLING),
         code=code_digest("sample_dataset.py"),
@@ -60,9 +86,36 @@ rule sample_dataset:
         "../../scripts/sample_dataset.py"
 
 
-rule label_frames:
+rule label_part:
     input:
         frames=f"{ROUND}/frames.extxyz",
+    output:
+        labelled=temp(f"{ROUND}/labels/{{part}}.extxyz"),
+        counts=temp(f"{ROUND}/labels/{{part}}.json"),
+    log:
+        "<logs>/potential/label_part_{round}_{part}.log",
+    benchmark:
+        "<benchmarks>/potential/label_part_{round}_{part}.tsv"
+    priority: ROUNDS_FIRST
+    conda:
+        "../../envs/label_part.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(12000),
+        runtime=growing(120),
+    params:
+        cfg=training_part("teacher", "parts"),
+        code=code_digest("label_part.py"),
+    script:
+        "../../scripts/label_part.py"
+
+
+rule label_frames:
+    input:
+        labelled=expand(
+            f"{ROUND}/labels/{{part}}.extxyz", part=PARTS, allow_missing=True
+        ),
+        counts=expand(f"{ROUND}/labels/{{part}}.json", part=PARTS, allow_missing=True),
     output:
         labelled=f"{ROUND}/labelled.extxyz",
         counts=f"{ROUND}/counts.json",
@@ -75,10 +128,9 @@ rule label_frames:
         "../../envs/label_frames.yaml"
     threads: 1
     resources:
-        mem_mb=growing(12000),
-        runtime=growing(120),
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
-        cfg={"teacher": TRAINING["teacher"]},
         code=code_digest("label_frames.py"),
     script:
         "../../scripts/label_frames.py"

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 from ase.io import read, write
 
@@ -40,8 +40,6 @@ VALIDATION_SHARE, TEST_SHARE = 0.06, 0.10
 MIN_ATOMS = 24
 LARGE_CELL = 100
 """Labelling costs more than it teaches in cells beyond this many atoms."""
-MIXTURE_ATOMS = 50
-MIXTURE_METAL = (15, 45)
 AMPLITUDES_A = ((0.04, 0.08), (0.07, 0.15), (0.10, 0.22), (0.15, 0.30))
 """Displacements of the framework and of lithium."""
 
@@ -69,6 +67,29 @@ class Materials:
             for name in self.electrolytes
             for copy in range(self.weights.get(name, 1))
         ]
+
+
+def materials(cfg: Mapping[str, Any]) -> Materials:
+    """Return the crystals that the settings `potential_training` name.
+
+    Raises
+    ------
+    UserError
+        If a weight is given to what is no crystal. One that is not used does no harm: configuration files
+        are merged key by key, and none can take a key away.
+    """
+    for name in cfg["frame_weights"]:
+        try:
+            crystals.load(name)
+        except UserError as error:
+            raise UserError(f"potential_training.frame_weights: {error}") from error
+    return Materials(
+        electrolytes=tuple(cfg["electrolytes"]),
+        metal=cfg["metal"],
+        products=tuple(cfg["products"]),
+        orderings=cfg["orderings"],
+        weights=cfg["frame_weights"],
+    )
 
 
 def cell_of(name: str, seed: int) -> Atoms:
@@ -103,39 +124,6 @@ def crystal_frames(materials: Materials, per_amplitude: int, seed: int) -> Itera
                 frame = sampling.displaced(base, rng, 0.05, 0.1, 0.02)
                 frame = sampling.close_contact(frame, rng, *CONTACT_RATIOS)
                 yield sampling.tagged(frame, "close contact", f"{name}-{number}-contact-{copy}", 0)
-
-
-def teacher_dynamics(
-    materials: Materials, calculator: Calculator, plan: sampling.Dynamics, seed: int
-) -> Iterator[Atoms]:
-    """Yield frames of short hot dynamics of the teacher: random mixtures, molten interfaces, the melt."""
-    rng = np.random.default_rng([seed, 2])
-    metal = cell_of(materials.metal, 0)
-    for name, electrolyte in materials.drawn(0):
-        share = min(1.0, 60 / len(electrolyte))
-        for number, n_metal in enumerate((10, 30, 60)):
-            frame = sampling.mixture(electrolyte, metal, n_metal, rng, share)
-            tag = f"{name}-mixture-{number}"
-            yield from sampling.follow(frame, calculator, plan, "mixture", tag, seed + number)
-        frame = sampling.molten_interface(electrolyte, metal, 8.0, rng)
-        tag = f"{name}-molten-interface"
-        yield from sampling.follow(frame, calculator, plan, "molten interface", tag, seed)
-    bulk = sampling.small_supercell(metal, 48)
-    frame = sampling.melt(bulk.get_chemical_symbols(), bulk.cell[:] * 1.01, rng, 1.0)
-    yield from sampling.follow(frame, calculator, plan, "molten metal", f"{materials.metal}-melt", seed)
-
-
-def mixture_starts(materials: Materials, number: int, seed: int) -> list[tuple[str, Atoms]]:
-    """Return random mixtures of every electrolyte with little, some and much metal."""
-    rng = np.random.default_rng([seed, 4, number])
-    metal = cell_of(materials.metal, 0)
-    starts = []
-    for name, electrolyte in materials.drawn(number):
-        share = min(1.0, MIXTURE_ATOMS / len(electrolyte))
-        for n_metal in MIXTURE_METAL:
-            frame = sampling.mixture(electrolyte, metal, n_metal, rng, share)
-            starts.append((f"{name}-mixture-{n_metal}", frame))
-    return starts
 
 
 def contacts_in(frames: Iterable[Atoms], every: int, seed: int) -> Iterator[Atoms]:
@@ -258,6 +246,18 @@ def load(path: str | Path) -> list[Atoms]:
     if not frames:
         raise UserError(f"{path}: holds no frame")
     return list(frames)
+
+
+def load_all(paths: Iterable[str | Path]) -> list[Atoms]:
+    """Read the frames of several files; an empty one adds none.
+
+    Raises
+    ------
+    UserError
+        If one is missing or unreadable.
+    """
+    paths = [Path(path) for path in paths]
+    return [frame for path in paths if not path.is_file() or path.stat().st_size for frame in load(path)]
 
 
 def save(path: str | Path, frames: Sequence[Atoms]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from getsei.errors import GuardError
-from getsei.potentials import active, dataset, sampling
+from getsei.potentials import active, dataset, sampling, starts
 from getsei.potentials.evaluation import (
     accuracy,
     conduction,
@@ -62,7 +62,7 @@ def _contacts(cfg: Mapping[str, Any], about: str, candidate: Candidate) -> dict[
 
 
 def _solids(cfg: Mapping[str, Any], about: str, candidate: Candidate) -> dict[str, Any]:
-    chosen = active.materials(cfg)
+    chosen = dataset.materials(cfg)
     names = (*chosen.electrolytes, chosen.metal, *chosen.products)
     alone = solids.isolated_energies(set(cfg["elements"]), candidate.calculator)
     return {
@@ -73,7 +73,7 @@ def _solids(cfg: Mapping[str, Any], about: str, candidate: Candidate) -> dict[st
 
 def _structure(cfg: Mapping[str, Any], about: str, candidate: Candidate) -> dict[str, Any]:
     checks = cfg["evaluation"]
-    atoms = sampling.small_supercell(dataset.cell_of(about, 0), active.MIN_BULK_ATOMS)
+    atoms = sampling.small_supercell(dataset.cell_of(about, 0), starts.MIN_BULK_ATOMS)
     return matched.structure(atoms, candidate, checks["matched"], checks["timestep_fs"], cfg["seed"])
 
 
@@ -92,8 +92,8 @@ def _reactivity(cfg: Mapping[str, Any], about: str, candidate: Candidate) -> dic
 
 def interface(cfg: Mapping[str, Any], electrolyte: str) -> Atoms:
     """Return the crystalline interface of an electrolyte with the metal, as the data set has it."""
-    starts = dict(active.crystalline_starts(active.materials(cfg), cfg["seed"]))
-    return starts[f"{electrolyte}-crystalline"]
+    built = dict(starts.crystalline_starts(dataset.materials(cfg), cfg["seed"]))
+    return built[f"{electrolyte}-crystalline"]
 
 
 def _energy(cfg: Mapping[str, Any], about: str, candidate: Candidate) -> dict[str, Any]:
