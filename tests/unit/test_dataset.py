@@ -153,12 +153,14 @@ def test_the_same_crystal_twice_does_not_move_twice_in_the_same_way():
 
 
 def test_jobs_share_all_rows_and_the_atoms():
-    sizes = [5, 90, 40, 30, 80, 20, 10]
+    sizes = [5, 90, 40, 30, 80, 20, 10, *[4] * 50]
     shares = [starts.share(sizes, part, 3) for part in range(3)]
-    assert sorted(row for rows in shares for row in rows) == list(range(7))
+    assert sorted(row for rows in shares for row in rows) == list(range(len(sizes)))
     atoms = [sum(sizes[row] for row in rows) for rows in shares]
     assert max(atoms) - min(atoms) < max(sizes)
-    assert starts.share(sizes[:1], 2, 3) == []
+    assert set(shares[0]) >= {1, 4}, "the first job has the large ones, whose memory does not fit twice"
+    assert starts.share([], 0, 2) == []
+    assert sum(map(len, (starts.share([7], part, 4) for part in range(4)))) == 1
 
 
 def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypatch):

@@ -169,7 +169,10 @@ def of_round(cfg: Mapping[str, Any], number: int) -> list[Start]:
 
 
 def share(sizes: Sequence[int], part: int, parts: int) -> list[int]:
-    """Return the rows of one job of several: all jobs get about as many atoms, and large ones first.
+    """Return the rows of one job of several, each with about as many atoms.
+
+    The largest fall to the first job and the smallest to the last: a teacher may need gigabytes for a large
+    cell, and two jobs that do at once would not fit a workstation.
 
     Parameters
     ----------
@@ -177,5 +180,7 @@ def share(sizes: Sequence[int], part: int, parts: int) -> list[int]:
         Atoms of every row.
     part, parts : int
     """
-    order = sorted(range(len(sizes)), key=lambda row: (-sizes[row], row))
-    return order[part::parts]
+    order = np.argsort(-np.asarray(sizes, dtype=int), kind="stable")
+    atoms = np.asarray(sizes, dtype=float)[order]
+    middle = np.cumsum(atoms) - atoms / 2
+    return order[(middle * parts / max(atoms.sum(), 1.0)).astype(int) == part].tolist()
