@@ -33,6 +33,15 @@ def test_any_ase_calculator_can_teach():
     assert teacher.version[0].isdigit()
 
 
+def test_an_atom_that_left_through_many_cells_is_labelled_where_it_is():
+    atoms = argon(3.6, 1)
+    far = atoms.copy()
+    far.positions[2] += 20_000 * atoms.cell[0]
+    assert np.ptp(teachers.bare(far).positions, axis=0).max() < 3.7
+    one, other = lennard_jones().label([atoms, far])
+    assert other.forces == pytest.approx(one.forces, abs=1e-6)
+
+
 def test_labels_come_back_in_the_order_of_the_frames():
     frames = [argon(3.6, 1).repeat((2, 1, 1)), argon(3.5, 2), argon(3.4, 3).repeat((1, 1, 3)), argon(3.3, 4)]
     teacher = lennard_jones()

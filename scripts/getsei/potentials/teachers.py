@@ -173,8 +173,14 @@ def _mace(model: str, sha256: str | None, device: str) -> Teacher:
 
 
 def bare(atoms: Atoms) -> Atoms:
-    """Return a periodic copy without labels, velocities or calculator."""
-    return Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    """Return a periodic copy without labels, velocities or calculator, its atoms inside the cell.
+
+    A student that left its range threw an atom through 20 000 cells, and pymatgen's neighbour search takes
+    memory for all the space between the atoms.
+    """
+    copy = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    copy.wrap()
+    return copy
 
 
 def to_voigt(tensor: np.ndarray) -> np.ndarray:
