@@ -68,6 +68,28 @@ def test_one_calculator_serves_several_lists_of_species(salt):
     assert salt.get_potential_energy() == pytest.approx(one, abs=1e-10)
 
 
+def move(copy):
+    copy.positions[0, 0] += 1e-13
+
+
+def strain(copy):
+    copy.set_cell(copy.cell[:] * (1 + 1e-13), scale_atoms=False)
+
+
+def exchange(copy):
+    copy.numbers[:2] = copy.numbers[1::-1]
+
+
+@pytest.mark.parametrize("change", [move, strain, exchange])
+def test_any_change_is_evaluated_anew_and_none_is_not(salt, change):
+    salt.get_potential_energy()
+    assert salt.calc.check_state(salt.copy()) == []
+    copy = salt.copy()
+    change(copy)
+    assert salt.calc.check_state(copy)
+    assert salt.calc.check_state(salt[:-1])
+
+
 def test_atoms_that_are_not_periodic_are_refused_with_the_remedy(salt):
     salt.pbc = [True, True, False]
     with pytest.raises(UserError, match=r"set atoms\.pbc = True"):

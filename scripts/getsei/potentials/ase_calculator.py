@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
@@ -47,6 +48,23 @@ class BoundPotential(Calculator):
         self._load = load
         self._species: list[str] = []
         self._evaluator: models.Evaluator | None = None
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """Return what changed since the last evaluation: everything, or nothing.
+
+        Exactly, whatever `tol`: the comparison within a tolerance that ASE makes takes a fifth of the time
+        of a short dynamics.
+        """
+        known = self.atoms
+        same = (
+            known is not None
+            and len(known) == len(atoms)
+            and np.array_equal(known.positions, atoms.positions)
+            and np.array_equal(known.numbers, atoms.numbers)
+            and np.array_equal(known.cell[:], atoms.cell[:])
+            and np.array_equal(known.pbc, atoms.pbc)
+        )
+        return [] if same else list(all_changes)
 
     def calculate(
         self,
