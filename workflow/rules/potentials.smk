@@ -101,7 +101,7 @@ rule label_part:
         "../../envs/label_part.yaml"
     threads: 1
     resources:
-        mem_mb=growing(12000),
+        mem_mb=growing(6000),
         runtime=growing(120),
     params:
         cfg=training_part("teacher", "parts"),

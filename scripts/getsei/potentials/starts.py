@@ -171,8 +171,8 @@ def of_round(cfg: Mapping[str, Any], number: int) -> list[Start]:
 def share(sizes: Sequence[int], part: int, parts: int) -> list[int]:
     """Return the rows of one job of several, each with about as many atoms.
 
-    The largest fall to the first job and the smallest to the last: a teacher may need gigabytes for a large
-    cell, and two jobs that do at once would not fit a workstation.
+    The largest fall to the first job and the smallest to the last, so that no two jobs at once need the
+    memory that a teacher takes for a large cell.
 
     Parameters
     ----------
