@@ -12,7 +12,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from getsei.errors import UserError
-from getsei.potentials import dataset, dilute, sampling, teachers, training
+from getsei.potentials import dataset, dilute, pairs, sampling, teachers, training, weights
 from getsei.potentials.ase_calculator import MACEPotential
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # e3nn still scripts its modules
@@ -103,6 +103,23 @@ def test_what_is_handed_over_has_the_weights_but_neither_rate_nor_moments(tmp_pa
     again.load_state_dict(found["optimizer"])
     assert again.param_groups[0]["lr"] == ONE_EPOCH.learning_rate
     assert not again.state
+
+
+def test_pairs_do_not_set_the_scale_of_a_model():
+    def pushed(kind, force):
+        frame = sampling.tagged(bulk("LiCl", "rocksalt", a=5.1, cubic=True), kind, kind, 0)
+        frame.arrays[dataset.FORCES] = np.full((len(frame), 3), force)
+        return frame
+
+    frames = [pushed("mixture", 0.6), pushed("gas", -0.8), pushed(pairs.PAIR, 4000.0)]
+    assert training.typical_force(frames) == pytest.approx(np.sqrt(0.5))
+
+
+@pytest.mark.slow
+def test_a_new_model_is_scaled_by_the_forces_without_pairs(trained, parts):
+    _, path = trained
+    scale = float(weights.load(path).scale_shift.scale)
+    assert scale == pytest.approx(training.typical_force(parts["train"]), rel=1e-5)
 
 
 def test_the_trainer_is_told_the_whole_schedule(tmp_path):

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import sandbox
 import yaml
-from getsei.potentials import dataset, models, starts
+from getsei.potentials import dataset, models, pairs, starts, teachers
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +61,19 @@ def test_every_start_was_moved_and_labelled_once(rounds):
         assert {start.trajectory for start in starts.of_round(cfg, number)} <= names
         assert all(dataset.FORCES in frame.arrays for frame in labelled)
         assert not (folder / "moved").exists() or not list((folder / "moved").iterdir())
+
+
+def test_pairs_repel_although_their_labels_were_divided_among_jobs(rounds):
+    workflow, cfg = rounds
+    folder = workflow.results / "potential/round0"
+    frames, labelled = (
+        [f for f in dataset.load(folder / name) if f.info["kind"] == pairs.PAIR]
+        for name in ("frames.extxyz", "labelled.extxyz")
+    )
+    expected = pairs.repelled(frames, teachers.load(cfg["teacher"]).label(frames))
+    assert len(labelled) == len(frames) > pairs.CLOSE_FRAMES
+    for frame, label in zip(labelled, expected, strict=True):
+        assert np.allclose(frame.arrays[dataset.FORCES], label.forces, atol=1e-6)
 
 
 def test_the_student_learnt_and_the_round_says_what(rounds):

@@ -91,7 +91,7 @@ rule label_part:
         frames=f"{ROUND}/frames.extxyz",
     output:
         labelled=temp(f"{ROUND}/labels/{{part}}.extxyz"),
-        counts=temp(f"{ROUND}/labels/{{part}}.json"),
+        told=temp(f"{ROUND}/labels/{{part}}.json"),
     log:
         "<logs>/potential/label_part_{round}_{part}.log",
     benchmark:
@@ -112,10 +112,11 @@ rule label_part:
 
 rule label_frames:
     input:
+        frames=f"{ROUND}/frames.extxyz",
         labelled=expand(
             f"{ROUND}/labels/{{part}}.extxyz", part=PARTS, allow_missing=True
         ),
-        counts=expand(f"{ROUND}/labels/{{part}}.json", part=PARTS, allow_missing=True),
+        told=expand(f"{ROUND}/labels/{{part}}.json", part=PARTS, allow_missing=True),
     output:
         labelled=f"{ROUND}/labelled.extxyz",
         counts=f"{ROUND}/counts.json",

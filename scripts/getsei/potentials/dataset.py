@@ -147,6 +147,12 @@ def with_label(frame: Atoms, label: Label) -> Atoms:
     return copy
 
 
+def label_of(frame: Atoms) -> Label:
+    """Return the label of a frame from `with_label`."""
+    stress = np.asarray(frame.info[STRESS], dtype=float)
+    return Label(float(frame.info[ENERGY]), np.array(frame.arrays[FORCES]), stress)
+
+
 FIXED = (dilute.ISOLATED, pairs.PAIR)
 """Kinds that are always trained on, never a duplicate, and no sample of what a run meets."""
 

@@ -199,6 +199,16 @@ def energies_of_isolated_atoms(frames: Sequence[Atoms]) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
+def typical_force(frames: Sequence[Atoms]) -> float:
+    """Return the root mean square force component in eV/Å, by which the outputs of a new model are scaled.
+
+    Without the frames of `dataset.FIXED` kinds: among forces of thousands of eV/Å between pairs, the scale
+    would be forty times that of all other frames, and every step of the training as much too long.
+    """
+    forces = [f.arrays[dataset.FORCES].ravel() for f in frames if f.info["kind"] not in dataset.FIXED]
+    return float(np.sqrt(np.mean(np.square(np.concatenate(forces))))) if forces else 1.0
+
+
 def member_seed(seed: int, member: int) -> int:
     """Return the seed of a member of a committee: never that of the student or of another member."""
     return seed + 1000 * member
@@ -339,6 +349,7 @@ def train(
         hand_over(start, folder, schedule, seed)
     isolated = energies_of_isolated_atoms([*frames["train"], *frames["validation"]])
     words = command(folder, NAME, architecture, schedule, isolated, seed, device)
+    words += ["--mean=0.0", f"--std={typical_force(frames['train'])}"]
     run(words, folder / "training.log")
     # Written by our own trainer a moment ago; what is kept and handed on is data only.
     weights.save(models.read_pickle(folder / f"{NAME}.model"), folder / STUDENT)
