@@ -4,16 +4,17 @@ from getsei import job
 
 job.prepare(snakemake)
 
-from getsei.potentials import active, dataset, teachers
+from getsei.potentials import active, dataset, starts, teachers
 from getsei.potentials.ase_calculator import MACEPotential
 from getsei.potentials.evaluation import candidate
 
 with job.logged(snakemake) as log, candidate.quiet():
-    cfg, number = snakemake.params.cfg, int(snakemake.wildcards.round)
-    if number == 0:
-        calculator = teachers.load(cfg["teacher"]).calculator()
+    cfg = snakemake.params.cfg
+    if int(snakemake.wildcards.round) == 0:
+        motion, calculator = cfg["teacher_md"], teachers.load(cfg["teacher"]).calculator()
     else:
-        calculator = MACEPotential(snakemake.input.student)
-    frames = list(active.followed(cfg, number, calculator, int(snakemake.wildcards.part)))
+        motion, calculator = cfg["student_md"], MACEPotential(snakemake.input.student)
+    begun, part = starts.load(snakemake.input.starts), int(snakemake.wildcards.part)
+    frames = list(active.followed(begun, motion, calculator, part, cfg["parts"]))
     dataset.save(snakemake.output.moved, frames)
     log.info("%d frames, %d atoms", len(frames), sum(map(len, frames)))

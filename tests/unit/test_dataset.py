@@ -7,7 +7,7 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
-from getsei.errors import UserError
+from getsei.errors import GuardError, UserError
 from getsei.potentials import active, dataset, defects, descriptors, dilute, sampling, selection, starts
 from getsei.potentials.teachers import Label
 
@@ -163,7 +163,11 @@ def test_jobs_share_all_rows_and_the_atoms():
     assert sum(map(len, (starts.share([7], part, 4) for part in range(4)))) == 1
 
 
-def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypatch):
+def argon_calculator():
+    return LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
+
+
+def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path):
     rng = np.random.default_rng(1)
     begun = [
         starts.Start(kind, f"{kind}-{number}", argon(), 10 * number)
@@ -172,16 +176,14 @@ def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypa
     ]
     for start in begun:
         start.atoms.positions += rng.normal(0.0, 0.05, start.atoms.positions.shape)
-    monkeypatch.setattr(starts, "of_round", lambda cfg, number: begun)
     motion = {"relax_steps": 0, "steps": 8, "every": 2, "temperatures_K": [50.0, 80.0]}
-    cfg = settings(elements=["Ar"], student_md=motion, frames_per_round=18, seed=1)
+    cfg = settings(elements=["Ar"], frames_per_round=18, seed=1)
     found = []
     for parts in (1, 4):
         paths = [tmp_path / f"{parts}-{part}.extxyz" for part in range(parts)]
         for part, path in enumerate(paths):
-            calculator = LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
-            dataset.save(path, list(active.followed({**cfg, "parts": parts}, 1, calculator, part)))
-        found.append(list(active.later_round(cfg, 1, dataset.load_all(paths), None)))
+            dataset.save(path, list(active.followed(begun, motion, argon_calculator(), part, parts)))
+        found.append(list(active.later_round(cfg, 1, begun, dataset.load_all(paths), None)))
     one, four = found
     assert len(one) == len(four) >= 18
     for a, b in zip(one, four, strict=True):
@@ -195,13 +197,47 @@ def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypa
 def test_the_first_round_keeps_all_that_the_teacher_moved(monkeypatch):
     monkeypatch.setattr(active, "disturbed", lambda cfg: iter([sampling.tagged(argon(), "gas", "g", 0)]))
     begun = [starts.Start("mixture", name, argon(), 1) for name in ("b", "a")]
-    monkeypatch.setattr(starts, "of_round", lambda cfg, number: begun)
     motion = {"relax_steps": 0, "steps": 4, "every": 2, "temperatures_K": [50.0]}
-    cfg = settings(teacher_md=motion, seed=1, parts=2)
-    calculator = LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
-    moved = [f for part in (1, 0) for f in active.followed(cfg, 0, calculator, part)]
-    frames = list(active.first_round(cfg, moved))
+    moved = [f for part in (1, 0) for f in active.followed(begun, motion, argon_calculator(), part, 2)]
+    frames = list(active.first_round(settings(seed=1), begun, moved))
     assert [frame.info["trajectory"] for frame in frames] == ["g", "b", "b", "a", "a"]
+
+
+def test_starts_come_back_from_their_file(tmp_path):
+    begun = [starts.Start("mixture", "a", argon(), 7), starts.Start("bulk dynamics", "b", argon(), 8)]
+    starts.save(tmp_path / "starts.extxyz", begun)
+    found = starts.load(tmp_path / "starts.extxyz")
+    for one, other in zip(begun, found, strict=True):
+        assert (one.kind, one.trajectory, one.seed) == (other.kind, other.trajectory, other.seed)
+        assert np.allclose(one.atoms.positions, other.atoms.positions, atol=1e-8)
+
+
+def test_a_calculator_that_refuses_the_atoms_ends_the_run_alone():
+    class Refusing(LennardJones):
+        left = 4
+
+        def calculate(self, *words, **named):
+            self.left -= 1
+            if not self.left:
+                raise GuardError("not finite")
+            super().calculate(*words, **named)
+
+    plans = [sampling.Dynamics(0, 10, 1, 50.0)] * 2
+    calculator = Refusing(sigma=2.3, epsilon=0.1, rc=5.0)
+    frames = active.run(starts.Start("kind", "name", argon(), 1), calculator, plans)
+    assert 0 < len(frames) < 20
+    calculator.left = 1
+    assert active.run(starts.Start("kind", "name", argon(), 1), calculator, plans[:1]) == []
+
+
+def test_contacts_are_found_through_any_number_of_cells():
+    atoms = argon()
+    far = atoms.copy()
+    far.positions[1] += 20_000 * far.cell[0]
+    assert sampling.contact_ratio(far) == pytest.approx(sampling.contact_ratio(atoms))
+    radii = covalent_radii[atoms.numbers]
+    expected = neighbor_list("d", atoms, list(1.5 * radii)) / (2 * radii[0])
+    assert np.sort(sampling.contacts(atoms, 1.5)[-1]) == pytest.approx(np.sort(expected))
 
 
 def test_an_empty_file_adds_no_frame(tmp_path):

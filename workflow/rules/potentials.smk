@@ -2,19 +2,18 @@ TRAINING = settings.of_training(config)
 ROUND = "<results>/potential/round{round}"
 # One round waits for another, the teacher's answers for nobody: they fill the cores that rounds leave idle.
 ROUNDS_FIRST = 10
-STARTS = (
-    "teacher",
+SAMPLING = (
     "seed",
+    "elements",
     "electrolytes",
     "metal",
     "products",
     "orderings",
+    "frames_per_amplitude",
     "frame_weights",
     "starts_per_round",
-    "teacher_md",
-    "student_md",
+    "frames_per_round",
 )
-SAMPLING = (*STARTS, "elements", "frames_per_amplitude", "frames_per_round")
 PARTS = range(TRAINING["parts"])
 
 
@@ -27,8 +26,30 @@ rule potential:
     localrule: True
 
 
+rule draw_starts:
+    output:
+        starts=temp(f"{ROUND}/starts.extxyz"),
+    log:
+        "<logs>/potential/draw_starts_{round}.log",
+    benchmark:
+        "<benchmarks>/potential/draw_starts_{round}.tsv"
+    priority: ROUNDS_FIRST
+    conda:
+        "../../envs/draw_starts.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        cfg=training_part(*SAMPLING),
+        code=code_digest("draw_starts.py"),
+    script:
+        "../../scripts/draw_starts.py"
+
+
 rule follow_starts:
     input:
+        starts=f"{ROUND}/starts.extxyz",
         student=branch(
             lambda wildcards: int(wildcards.round) > 0,
             then=of_round_before("student.safetensors"),
@@ -47,7 +68,7 @@ rule follow_starts:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        cfg=training_part("parts", *STARTS),
+        cfg=training_part("teacher", "parts", "teacher_md", "student_md"),
         code=code_digest("follow_starts.py"),
     script:
         "../../scripts/follow_starts.py"
@@ -55,6 +76,7 @@ rule follow_starts:
 
 rule sample_dataset:
     input:
+        starts=f"{ROUND}/starts.extxyz",
         moved=expand(f"{ROUND}/moved/{{part}}.extxyz", part=PARTS, allow_missing=True),
         student=branch(
             lambda wildcards: int(wildcards.round) > 0,

@@ -122,6 +122,8 @@ def run(start: starts.Start, calculator: Calculator, plans: Sequence[sampling.Dy
         found = list(
             sampling.follow(atoms, calculator, here, start.kind, start.trajectory, seed, len(frames))
         )
+        if not found:
+            break
         found[-1].info["last"] = True
         frames += found
         if found[-1].info.get("runaway"):
@@ -130,24 +132,24 @@ def run(start: starts.Start, calculator: Calculator, plans: Sequence[sampling.Dy
     return frames
 
 
-def followed(cfg: Mapping[str, Any], number: int, calculator: Calculator, part: int) -> Iterator[Atoms]:
+def followed(
+    begun: Sequence[starts.Start], motion: Mapping[str, Any], calculator: Calculator, part: int, parts: int
+) -> Iterator[Atoms]:
     """Yield all frames of the runs that fall to one job of a round.
 
     Parameters
     ----------
-    cfg : mapping
-        The settings `potential_training`.
-    number : int
-        Of the round.
+    begun : sequence of Start
+        All of the round.
+    motion : mapping
+        The settings `teacher_md` or `student_md`.
     calculator : ase.calculators.calculator.Calculator
         The teacher in round 0, later the student of the round before.
-    part : int
-        Of `cfg["parts"]` jobs; together they run every start once, whatever their number.
+    part, parts : int
+        The jobs together run every start once, whatever their number.
     """
-    motion = cfg["student_md" if number else "teacher_md"]
     plans = [plan(motion, temperature) for temperature in motion["temperatures_K"]]
-    begun = starts.of_round(cfg, number)
-    for row in starts.share([len(start.atoms) for start in begun], part, cfg["parts"]):
+    for row in starts.share([len(start.atoms) for start in begun], part, parts):
         yield from run(begun[row], calculator, plans)
 
 
@@ -157,16 +159,22 @@ def in_order(frames: Sequence[Atoms], begun: Sequence[starts.Start]) -> list[Ato
     return sorted(frames, key=lambda frame: (place[frame.info["trajectory"]], frame.info["step"]))
 
 
-def first_round(cfg: Mapping[str, Any], moved: Sequence[Atoms]) -> Iterator[Atoms]:
+def first_round(
+    cfg: Mapping[str, Any], begun: Sequence[starts.Start], moved: Sequence[Atoms]
+) -> Iterator[Atoms]:
     """Yield the frames of round 0: disturbed crystals, and all that the teacher moved."""
     yield from disturbed(cfg)
-    for frame in in_order(moved, starts.of_round(cfg, 0)):
+    for frame in in_order(moved, begun):
         frame.info.pop("last", None)
         yield frame
 
 
 def later_round(
-    cfg: Mapping[str, Any], number: int, moved: Sequence[Atoms], doubt: selection.Doubt | None
+    cfg: Mapping[str, Any],
+    number: int,
+    begun: Sequence[starts.Start],
+    moved: Sequence[Atoms],
+    doubt: selection.Doubt | None,
 ) -> Iterator[Atoms]:
     """Yield the frames of round `number` >= 1, chosen from what the student of the round before moved.
 
@@ -175,12 +183,13 @@ def later_round(
     cfg : mapping
         The settings `potential_training`.
     number : int
+    begun : sequence of Start
+        All of the round.
     moved : sequence of ase.Atoms
         From all parts of `followed`.
     doubt : callable or None
         Uncertainty of the student; without one the frames are chosen by diversity alone.
     """
-    begun = starts.of_round(cfg, number)
     share = cfg["frames_per_round"] / len(begun)
     elements = [atomic_numbers[element] for element in cfg["elements"]]
     kind_of = {start.trajectory: start.kind for start in begun}

@@ -17,8 +17,10 @@ from ase.data import covalent_radii
 from ase.geometry import cell_to_cellpar
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
-from ase.neighborlist import neighbor_list
 from ase.optimize import FIRE
+
+from getsei import cells
+from getsei.errors import GuardError
 
 log = logging.getLogger("getsei")
 
@@ -26,6 +28,9 @@ LANGEVIN_FRICTION_per_fs = 0.02
 RUNAWAY_FORCE_eV_per_A = 60.0
 SHORTEST_RATIO_MD = 0.5
 """A student that brings atoms closer than this share of the sum of covalent radii has left its range."""
+
+NEIGHBOUR_RATIO = 1.6
+"""Pairs up to this share of the sum of covalent radii can be brought into close contact."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,28 @@ def tagged(atoms: Atoms, kind: str, trajectory: str, step: int) -> Atoms:
     return frame
 
 
+def contacts(atoms: Atoms, ratio: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs closer than `ratio` times the sum of their covalent radii, from both ends.
+
+    Returns
+    -------
+    first, second : (n_pairs,) arrays
+    vectors : (n_pairs, 3) array
+        From the first to the second atom, Å.
+    ratios : (n_pairs,) array
+        Distances over the sums of the covalent radii.
+    """
+    radii = covalent_radii[atoms.numbers]
+    reach = 2 * ratio * float(radii.max())
+    first, second, vectors, distances = cells.pairs(atoms.positions, atoms.cell[:], reach, full=True)
+    ratios = distances / (radii[first] + radii[second])
+    close = ratios < ratio
+    return first[close], second[close], vectors[close], ratios[close]
+
+
 def contact_ratio(atoms: Atoms, reach: float = 1.2) -> float:
     """Return the shortest distance over the sum of covalent radii (at most `reach`)."""
-    radii = covalent_radii[atoms.numbers]
-    first, second, distance = neighbor_list("ijd", atoms, list(reach * radii), self_interaction=False)
-    if not len(distance):
-        return reach
-    return float(min(reach, np.min(distance / (radii[first] + radii[second]))))
+    return float(np.min(contacts(atoms, reach)[-1], initial=reach))
 
 
 def displaced(
@@ -98,13 +118,13 @@ def pushed_apart(atoms: Atoms, ratio: float, sweeps: int = 200) -> Atoms:
     copy = atoms.copy()
     radii = covalent_radii[copy.numbers]
     for _ in range(sweeps):
-        first, second, distance, vector = neighbor_list("ijdD", copy, list(ratio * radii))
-        if not len(distance):
+        first, second, vectors, found = contacts(copy, ratio)
+        if not len(found):
             break
-        target = ratio * (radii[first] + radii[second])
-        share = 0.25 * (target - distance + 0.02) / np.maximum(distance, 0.1)
+        sums = radii[first] + radii[second]
+        share = 0.25 * ((ratio - found) * sums + 0.02) / np.maximum(found * sums, 0.1)
         move = np.zeros_like(copy.positions)
-        np.add.at(move, first, -share[:, None] * vector)
+        np.add.at(move, first, -share[:, None] * vectors)
         copy.positions += move
     copy.wrap()
     return copy
@@ -168,14 +188,15 @@ def close_contact(atoms: Atoms, rng: np.random.Generator, low: float, high: floa
     """
     copy = atoms.copy()
     radii = covalent_radii[copy.numbers]
-    first, second, distance, vector = neighbor_list("ijdD", copy, list(1.6 * radii))
+    first, second, vectors, found = contacts(copy, NEIGHBOUR_RATIO)
     pairs = np.sort(np.stack([copy.numbers[first], copy.numbers[second]]), axis=0)
     kinds = np.unique(pairs, axis=1)
     kind = kinds[:, rng.integers(kinds.shape[1])]
     choice = rng.choice(np.flatnonzero((pairs == kind[:, None]).all(axis=0)))
     one, two = first[choice], second[choice]
     target = rng.uniform(low, high) * (radii[one] + radii[two])
-    move = 0.5 * (distance[choice] - target) * vector[choice] / distance[choice]
+    distance = found[choice] * (radii[one] + radii[two])
+    move = 0.5 * (distance - target) * vectors[choice] / distance
     copy.positions[one] += move
     copy.positions[two] -= move
     return copy
@@ -202,7 +223,8 @@ def follow(
     """Relax, then run Langevin dynamics, yielding frames of both.
 
     The run ends early, without an error, when the forces or the contacts show that the calculator has left
-    its range: that last frame, which has ``info["runaway"]``, is the one the teacher must correct.
+    its range: that last frame, which has ``info["runaway"]``, is the one the teacher must correct. It also
+    ends where the calculator refuses the atoms.
 
     Parameters
     ----------
@@ -219,29 +241,32 @@ def follow(
     walker = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     walker.calc = calculator
     rng = np.random.default_rng(seed)
-    if plan.relax_steps:
-        relax = FIRE(walker, logfile=None, maxstep=0.1)
-        for count, _ in enumerate(relax.irun(fmax=0.05, steps=plan.relax_steps)):
-            if count in (plan.relax_steps // 4, plan.relax_steps):
-                yield tagged(walker, kind, trajectory, taken)
-                taken += 1
-    thermalize_momenta(walker, temperature_K=plan.temperature_K, rng=rng)
-    dynamics = Langevin(
-        walker,
-        plan.timestep_fs * units.fs,
-        temperature_K=plan.temperature_K,
-        friction=LANGEVIN_FRICTION_per_fs / units.fs,
-        fixcm=False,
-        rng=rng,
-    )
-    for _ in range(plan.steps // plan.every):
-        dynamics.run(plan.every)
-        frame = tagged(walker, kind, trajectory, taken)
-        taken += 1
-        too_close = contact_ratio(frame) < SHORTEST_RATIO_MD
-        if too_close or np.abs(walker.get_forces()).max() > RUNAWAY_FORCE_eV_per_A:
-            frame.info["runaway"] = True
-        yield frame
-        if "runaway" in frame.info:
-            log.info("%s left the range of its potential after %d frames", trajectory, taken)
-            return
+    try:
+        if plan.relax_steps:
+            relax = FIRE(walker, logfile=None, maxstep=0.1)
+            for count, _ in enumerate(relax.irun(fmax=0.05, steps=plan.relax_steps)):
+                if count in (plan.relax_steps // 4, plan.relax_steps):
+                    yield tagged(walker, kind, trajectory, taken)
+                    taken += 1
+        thermalize_momenta(walker, temperature_K=plan.temperature_K, rng=rng)
+        dynamics = Langevin(
+            walker,
+            plan.timestep_fs * units.fs,
+            temperature_K=plan.temperature_K,
+            friction=LANGEVIN_FRICTION_per_fs / units.fs,
+            fixcm=False,
+            rng=rng,
+        )
+        for _ in range(plan.steps // plan.every):
+            dynamics.run(plan.every)
+            frame = tagged(walker, kind, trajectory, taken)
+            taken += 1
+            too_close = contact_ratio(frame) < SHORTEST_RATIO_MD
+            if too_close or np.abs(walker.get_forces()).max() > RUNAWAY_FORCE_eV_per_A:
+                frame.info["runaway"] = True
+            yield frame
+            if "runaway" in frame.info:
+                log.info("%s left the range of its potential after %d frames", trajectory, taken)
+                return
+    except GuardError as error:
+        log.info("%s ends after %d frames: %s", trajectory, taken, error)

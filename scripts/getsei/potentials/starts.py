@@ -6,6 +6,7 @@ the round before move bulk crystals, products, interfaces and mixtures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,13 +91,14 @@ def interface_starts(chosen: dataset.Materials, number: int, seed: int) -> list[
     ]
 
 
-def open_starts(chosen: dataset.Materials, number: int, seed: int) -> list[tuple[str, Atoms]]:
-    """Return the interfaces of `interface_starts` with vacuum between their free surfaces."""
-    starts = []
-    for name, atoms in interface_starts(chosen, number, seed):
-        atoms.center(vacuum=0.5 * OPEN_GAP_A, axis=2)
-        starts.append((f"{name}-open", atoms))
-    return starts
+def opened(closed: Sequence[tuple[str, Atoms]]) -> list[tuple[str, Atoms]]:
+    """Return interfaces with vacuum between their free surfaces."""
+    found = []
+    for name, atoms in closed:
+        copy = atoms.copy()
+        copy.center(vacuum=0.5 * OPEN_GAP_A, axis=2)
+        found.append((f"{name}-open", copy))
+    return found
 
 
 def product_starts(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
@@ -149,10 +151,11 @@ def of_student(cfg: Mapping[str, Any], number: int) -> list[Start]:
     }
     for draw in range(cfg["starts_per_round"]):
         here = number + MAX_ROUNDS * draw
+        closed = interface_starts(chosen, here, seed)
         for kind, drawn in (
             ("bulk dynamics", bulk_starts(chosen, here)),
-            ("interface dynamics", interface_starts(chosen, here, seed)),
-            ("open interface", open_starts(chosen, here, seed)),
+            ("interface dynamics", closed),
+            ("open interface", opened(closed)),
             ("mixture", mixture_starts(chosen, here, seed)),
         ):
             found.setdefault(kind, []).extend((f"{name}-draw{draw}", atoms) for name, atoms in drawn)
@@ -160,6 +163,28 @@ def of_student(cfg: Mapping[str, Any], number: int) -> list[Start]:
         Start(kind, f"{name}-round{number}", atoms, seed + number + RUN_SEEDS * row)
         for kind, group in found.items()
         for row, (name, atoms) in enumerate(group)
+    ]
+
+
+def save(path: str | Path, begun: Sequence[Start]) -> None:
+    """Write starts to an extxyz file."""
+    frames = [sampling.tagged(start.atoms, start.kind, start.trajectory, 0) for start in begun]
+    for frame, start in zip(frames, begun, strict=True):
+        frame.info["seed"] = start.seed
+    dataset.save(path, frames)
+
+
+def load(path: str | Path) -> list[Start]:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, empty or unreadable.
+    """
+    return [
+        Start(str(frame.info["kind"]), str(frame.info["trajectory"]), frame, int(frame.info["seed"]))
+        for frame in dataset.load(path)
     ]
 
 
