@@ -46,6 +46,19 @@ def test_unknown_element_is_named(model):
         models.load(model, ["Li", "O", "Ge"])
 
 
+def test_every_reading_is_a_model_of_its_own_and_of_the_file_as_it_is(tmp_path):
+    path = toy_mace.save(toy_mace.build(), tmp_path / "toy.safetensors")
+    one, two = models.read_mace(path), models.read_mace(path)
+    first = next(one.parameters()).clone()
+    next(one.parameters()).mul_(2.0)
+    assert models.torch.equal(next(two.parameters()), first)
+    other = toy_mace.build()
+    with models.torch.no_grad():
+        next(other.parameters()).mul_(3.0)
+    toy_mace.save(other, path)
+    assert not models.torch.equal(next(models.read_mace(path).parameters()), first)
+
+
 def test_card_with_another_checksum_refuses_the_model(model, tmp_path):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(model.read_bytes())
