@@ -112,14 +112,14 @@ def test_pairs_do_not_set_the_scale_of_a_model():
         return frame
 
     frames = [pushed("mixture", 0.6), pushed("gas", -0.8), pushed(pairs.PAIR, 4000.0)]
-    assert training.typical_force(frames) == pytest.approx(np.sqrt(0.5))
+    assert training.rms_force(frames) == pytest.approx(np.sqrt(0.5))
 
 
 @pytest.mark.slow
 def test_a_new_model_is_scaled_by_the_forces_without_pairs(trained, parts):
     _, path = trained
     scale = float(weights.load(path).scale_shift.scale)
-    assert scale == pytest.approx(training.typical_force(parts["train"]), rel=1e-5)
+    assert scale == pytest.approx(training.rms_force(parts["train"]), rel=1e-5)
 
 
 def test_the_trainer_is_told_the_whole_schedule(tmp_path):

@@ -30,7 +30,7 @@ TRAINING = {
     "teacher_md": MOTION,
     "student_md": MOTION,
     "architecture": {"channels": 4, "interactions": 1, "max_ell": 1, "correlation": 1, "cutoff_A": 4.0},
-    "schedules": [SCHEDULE, {**SCHEDULE, "huber_width": 0.1}],
+    "schedules": [SCHEDULE, {**SCHEDULE, "huber_delta": 0.1}],
     "committee": {"readouts": 2, "students": 1},
 }
 

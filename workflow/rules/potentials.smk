@@ -2,18 +2,16 @@ TRAINING = settings.of_training(config)
 ROUND = "<results>/potential/round{round}"
 # One round waits for another, the teacher's answers for nobody: they fill the cores that rounds leave idle.
 ROUNDS_FIRST = 10
-SAMPLING = (
+STARTS = (
     "seed",
-    "elements",
     "electrolytes",
     "metal",
     "products",
     "orderings",
-    "frames_per_amplitude",
     "frame_weights",
     "starts_per_round",
-    "frames_per_round",
 )
+SAMPLING = (*STARTS, "elements", "frames_per_amplitude", "frames_per_round")
 PARTS = range(TRAINING["parts"])
 
 
@@ -41,7 +39,7 @@ rule draw_starts:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        cfg=training_part(*SAMPLING),
+        cfg=training_part(*STARTS),
         code=code_digest("draw_starts.py"),
     script:
         "../../scripts/draw_starts.py"

@@ -65,7 +65,7 @@ class Schedule:
     learning_rate, decay : float
         Rate at the start of this round and its factor per epoch.
     energy_weight, forces_weight, stress_weight : float
-    huber_width : float
+    huber_delta : float
         Errors below it count by their square, larger ones in proportion (P. J. Huber, Ann. Math. Stat. 35
         (1964) 73); in eV per atom, eV/Å and eV/Å3.
     batch_size : int
@@ -77,7 +77,7 @@ class Schedule:
     energy_weight: float = 1.0
     forces_weight: float = 10.0
     stress_weight: float = 10.0
-    huber_width: float = 0.01
+    huber_delta: float = 0.01
     batch_size: int = 2
 
 
@@ -112,7 +112,7 @@ def command(
         "compute_avg_num_neighbors": False,
         "avg_num_neighbors": architecture.mean_neighbours,
         "loss": "universal",
-        "huber_delta": schedule.huber_width,
+        "huber_delta": schedule.huber_delta,
         "energy_weight": schedule.energy_weight,
         "forces_weight": schedule.forces_weight,
         "stress_weight": schedule.stress_weight,
@@ -199,7 +199,7 @@ def energies_of_isolated_atoms(frames: Sequence[Atoms]) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
-def typical_force(frames: Sequence[Atoms]) -> float:
+def rms_force(frames: Sequence[Atoms]) -> float:
     """Return the root mean square force component in eV/Å, by which the outputs of a new model are scaled.
 
     Without the frames of `dataset.FIXED` kinds: among forces of thousands of eV/Å between pairs, the scale
@@ -349,7 +349,7 @@ def train(
         hand_over(start, folder, schedule, seed)
     isolated = energies_of_isolated_atoms([*frames["train"], *frames["validation"]])
     words = command(folder, NAME, architecture, schedule, isolated, seed, device)
-    words += ["--mean=0.0", f"--std={typical_force(frames['train'])}"]
+    words += ["--mean=0.0", f"--std={rms_force(frames['train'])}"]
     run(words, folder / "training.log")
     # Written by our own trainer a moment ago; what is kept and handed on is data only.
     weights.save(models.read_pickle(folder / f"{NAME}.model"), folder / STUDENT)
