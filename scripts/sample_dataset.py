@@ -7,7 +7,7 @@ job.prepare(snakemake)
 import json
 from pathlib import Path
 
-from getsei.potentials import active, dataset, starts, uncertainty
+from getsei.potentials import active, dataset, starts
 
 with job.logged(snakemake) as log:
     cfg, number = snakemake.params.cfg, int(snakemake.wildcards.round)
@@ -15,8 +15,7 @@ with job.logged(snakemake) as log:
     if number == 0:
         frames = list(active.first_round(cfg, begun, moved))
     else:
-        doubt = uncertainty.doubt_of(Path(snakemake.input.student))
-        frames = list(active.later_round(cfg, number, begun, moved, doubt))
+        frames = list(active.later_round(cfg, number, begun, moved))
     kept = dataset.unique(frames, cfg["elements"], dataset.load_all(snakemake.input.known))
     dataset.save(snakemake.output.frames, kept)
     counts = {"kept": len(kept), "duplicates": len(frames) - len(kept), "atoms": sum(map(len, kept))}

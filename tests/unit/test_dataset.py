@@ -110,7 +110,7 @@ def test_the_uncertain_are_chosen_and_what_must_be_is_taken():
 
 def test_without_an_uncertainty_diversity_decides():
     frames, vectors = candidates(10)
-    rows = selection.choose(frames, selection.scores(frames, None), vectors, 3, np.arange(10) == 0)
+    rows = selection.choose(frames, selection.scores(frames), vectors, 3, np.arange(10) == 0)
     assert rows == [0, 4, 9]  # both ends and about the middle
 
 
@@ -167,6 +167,11 @@ def argon_calculator():
     return LennardJones(sigma=2.3, epsilon=0.1, rc=5.0)
 
 
+def spread(atoms):
+    """Return an uncertainty of every atom: how far it lies from the middle."""
+    return np.linalg.norm(atoms.positions - atoms.positions.mean(axis=0), axis=1)
+
+
 def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path):
     rng = np.random.default_rng(1)
     begun = [
@@ -182,8 +187,9 @@ def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path):
     for parts in (1, 4):
         paths = [tmp_path / f"{parts}-{part}.extxyz" for part in range(parts)]
         for part, path in enumerate(paths):
-            dataset.save(path, list(active.followed(begun, motion, argon_calculator(), part, parts)))
-        found.append(list(active.later_round(cfg, 1, begun, dataset.load_all(paths), None)))
+            moved = list(active.followed(begun, motion, argon_calculator(), part, parts, spread))
+            dataset.save(path, moved)
+        found.append(list(active.later_round(cfg, 1, begun, dataset.load_all(paths))))
     one, four = found
     assert len(one) == len(four) >= 18
     for a, b in zip(one, four, strict=True):
@@ -191,7 +197,16 @@ def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path):
         assert a.info["step"] == b.info["step"]
         assert np.array_equal(a.positions, b.positions)
     assert {frame.info["kind"] for frame in one} == {"bulk dynamics", "mixture", "close contact"}
-    assert not any("last" in frame.info for frame in one)
+    assert not any("last" in frame.info or selection.SCORE in frame.info for frame in one)
+
+
+def test_a_score_stays_with_its_frame_until_it_is_taken(tmp_path):
+    frames, _ = candidates(3)
+    measured = [np.percentile(spread(frame), selection.TAIL) for frame in frames]
+    dataset.save(tmp_path / "moved.extxyz", selection.scored(frames, spread))
+    read = dataset.load(tmp_path / "moved.extxyz")
+    assert selection.scores(read) == pytest.approx(measured, rel=1e-6)
+    assert np.isnan(selection.scores(read)).all()
 
 
 def test_the_first_round_keeps_all_that_the_teacher_moved(monkeypatch):

@@ -52,6 +52,10 @@ rule follow_starts:
             lambda wildcards: int(wildcards.round) > 0,
             then=of_round_before("student.safetensors"),
         ),
+        uncertainty=branch(
+            lambda wildcards: int(wildcards.round) > 0,
+            then=of_round_before("student.uncertainty.safetensors"),
+        ),
     output:
         moved=temp(f"{ROUND}/moved/{{part}}.extxyz"),
     log:
@@ -76,14 +80,6 @@ rule sample_dataset:
     input:
         starts=f"{ROUND}/starts.extxyz",
         moved=expand(f"{ROUND}/moved/{{part}}.extxyz", part=PARTS, allow_missing=True),
-        student=branch(
-            lambda wildcards: int(wildcards.round) > 0,
-            then=of_round_before("student.safetensors"),
-        ),
-        uncertainty=branch(
-            lambda wildcards: int(wildcards.round) > 0,
-            then=of_round_before("student.uncertainty.safetensors"),
-        ),
         known=of_rounds_before("frames.extxyz"),
     output:
         frames=f"{ROUND}/frames.extxyz",

@@ -133,7 +133,12 @@ def run(start: starts.Start, calculator: Calculator, plans: Sequence[sampling.Dy
 
 
 def followed(
-    begun: Sequence[starts.Start], motion: Mapping[str, Any], calculator: Calculator, part: int, parts: int
+    begun: Sequence[starts.Start],
+    motion: Mapping[str, Any],
+    calculator: Calculator,
+    part: int,
+    parts: int,
+    doubt: selection.Doubt | None = None,
 ) -> Iterator[Atoms]:
     """Yield all frames of the runs that fall to one job of a round.
 
@@ -147,10 +152,12 @@ def followed(
         The teacher in round 0, later the student of the round before.
     part, parts : int
         The jobs together run every start once, whatever their number.
+    doubt : callable or None
+        Uncertainty of the student, which every frame is then scored with.
     """
     plans = [plan(motion, temperature) for temperature in motion["temperatures_K"]]
     for row in starts.share([len(start.atoms) for start in begun], part, parts):
-        yield from run(begun[row], calculator, plans)
+        yield from selection.scored(run(begun[row], calculator, plans), doubt)
 
 
 def in_order(frames: Sequence[Atoms], begun: Sequence[starts.Start]) -> list[Atoms]:
@@ -174,7 +181,6 @@ def later_round(
     number: int,
     begun: Sequence[starts.Start],
     moved: Sequence[Atoms],
-    doubt: selection.Doubt | None,
 ) -> Iterator[Atoms]:
     """Yield the frames of round `number` >= 1, chosen from what the student of the round before moved.
 
@@ -186,9 +192,7 @@ def later_round(
     begun : sequence of Start
         All of the round.
     moved : sequence of ase.Atoms
-        From all parts of `followed`.
-    doubt : callable or None
-        Uncertainty of the student; without one the frames are chosen by diversity alone.
+        From all parts of `followed`; those without a score are chosen by diversity alone.
     """
     share = cfg["frames_per_round"] / len(begun)
     elements = [atomic_numbers[element] for element in cfg["elements"]]
@@ -199,7 +203,7 @@ def later_round(
         frames = list(group)
         rows = selection.choose(
             frames,
-            selection.scores(frames, doubt),
+            selection.scores(frames),
             descriptors.of_frames(frames, elements),
             round(share * runs_of[kind]),
             np.array([frame.info.pop("last", False) for frame in frames], dtype=bool),

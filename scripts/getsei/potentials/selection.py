@@ -9,6 +9,8 @@ from getsei.potentials import descriptors
 
 SAMPLED, UNCERTAIN = "as it came", "uncertain"
 """Why a frame was chosen (`info["chosen"]`)."""
+SCORE = "uncertainty_eV_per_A"
+"""How uncertain a frame is (`info`), from its run until it is chosen."""
 POOL = 3
 """Of the frames left over, the most uncertain are looked at: so many for each one that is chosen."""
 TAIL = 95
@@ -18,11 +20,17 @@ Doubt = Callable[[Atoms], np.ndarray]
 """From a frame to the expected error of the force on each atom (n_atoms,), eV/Å."""
 
 
-def scores(frames: Sequence[Atoms], doubt: Doubt | None) -> np.ndarray:
-    """Return how uncertain each frame is (n,), eV/Å; NaN where nothing measures it."""
-    if doubt is None:
-        return np.full(len(frames), np.nan)
-    return np.array([np.percentile(doubt(frame), TAIL) for frame in frames])
+def scored(frames: Sequence[Atoms], doubt: Doubt | None) -> Sequence[Atoms]:
+    """Return frames of one run that say how uncertain each is; nothing is added where nothing measures it."""
+    if doubt is not None:
+        for frame in frames:
+            frame.info[SCORE] = float(np.percentile(doubt(frame), TAIL))
+    return frames
+
+
+def scores(frames: Sequence[Atoms]) -> np.ndarray:
+    """Take from frames how uncertain each is (n,), eV/Å; NaN where nothing measured it."""
+    return np.array([frame.info.pop(SCORE, np.nan) for frame in frames])
 
 
 def choose(
