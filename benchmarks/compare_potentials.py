@@ -1,9 +1,9 @@
-"""Two potentials side by side on the same held-out frames: ``compare_potentials.py A B FILE...``.
+"""Two potentials side by side on the same held-out frames: ``compare_potentials.py MODEL FILE...``.
 
-Prints the errors of both by kind of frame, and their ratio B over A with a 95 % interval: whole trajectories
-are drawn anew for both alike, so that what is hard for both does not widen it. A trajectory is held out by a
-hash of its name, in every data set alike: what one of the two was trained on, it does not meet here, if its
-frames were named by these rules.
+Prints the errors of A (the embedded potential, or ``--against``) and of the model B by kind of frame, and
+their ratio B over A with a 95 % interval: whole trajectories are drawn anew for both alike, so that what is
+hard for both does not widen it. A trajectory is held out by a hash of its name, in every data set alike: no
+student of `make potential` was trained on what it meets here.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import md_cases as cases
 import numpy as np
 from getsei.errors import UserError
 from getsei.potentials import dataset, dilute
@@ -63,20 +64,21 @@ def compared(one: Sequence[accuracy.Residuals], two: Sequence[accuracy.Residuals
 def main(words: Sequence[str]) -> int:
     """Read the command line; print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("models", nargs=2, metavar="MODEL")
+    parser.add_argument("model")
     parser.add_argument("files", nargs="+", type=Path, help="labelled extxyz, such as */labelled.extxyz")
+    parser.add_argument("--against", default=str(cases.ROOT / "config/potentials/getsei-small.safetensors"))
     asked = parser.parse_args(words)
     try:
         frames = dataset.split([frame for path in asked.files for frame in dataset.load(path)])["test"]
         with candidate.quiet():
             one, two = (
                 accuracy.residuals(frames, candidate.from_settings({"model": model}).calculator)
-                for model in asked.models
+                for model in (asked.against, asked.model)
             )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"A: {asked.models[0]}\nB: {asked.models[1]}")
+    print(f"A: {asked.against}\nB: {asked.model}")
     print(f"{'':24} {'frames':>6}  " + "  ".join(f"{name + ': A, B, B/A':>32}" for name in MEASURES))
     kinds = sorted({row.kind for row in one})
     groups = {
