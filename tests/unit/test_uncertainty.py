@@ -108,6 +108,17 @@ def test_an_uncertainty_survives_its_file(model, calibrated):
     assert (doubt(atoms) > 0).all()
 
 
+def test_members_are_made_ready_once_for_all_compositions(model, calibrated, monkeypatch):
+    made = []
+    prepare = uncertainty._prepared
+    monkeypatch.setattr(uncertainty, "_prepared", lambda module: made.append(module) or prepare(module))
+    doubt = uncertainty.doubt_of(model)
+    whole = frames(1, 9)[0]
+    for atoms in (whole, whole[1:], whole):
+        assert len(doubt(atoms)) == len(atoms)
+    assert len(made) == 1 + sum(len(group.members) for group in calibrated.groups)
+
+
 def test_a_model_without_an_uncertainty_has_none(tmp_path):
     alone = toy_mace.save(toy_mace.build(), tmp_path / "alone.safetensors")
     assert uncertainty.load(alone) is None

@@ -9,8 +9,9 @@ the model, which ends in ``.uncertainty.safetensors``, with what the calibration
 """
 
 import copy
+import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,35 @@ class Uncertainty:
         }
         return " and ".join(f"{count} {ORIGINS[origin]}" for origin, count in counts.items() if count)
 
+    def expected_errors(self, module: Any) -> Callable[[Sequence[str], ArrayLike, ArrayLike], NDArray]:
+        """Return the function from species, positions (Å) and cell (Å) to expected errors (n_atoms,), eV/Å.
+
+        Its members are made ready once, whatever compositions it then meets; it raises a UserError at an
+        element that was not calibrated.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The model in float64.
+        """
+        ensemble = Ensemble(module, [{}, *(member for group in self.groups for member in group.members)])
+        sizes = [len(group.members) for group in self.groups]
+
+        def expected(species: Sequence[str], positions: ArrayLike, cell: ArrayLike) -> NDArray[np.float64]:
+            self.check_elements(species)
+            factors = np.array([[group.scales[symbol] for symbol in species] for group in self.groups])
+            found = by_group(ensemble.forces(species, positions, cell), sizes)
+            return np.sqrt(((factors * found) ** 2).mean(axis=0))
+
+        return expected
+
+    def check_elements(self, species: Iterable[str]) -> None:
+        """Raise a UserError if an element was not calibrated."""
+        known = set.intersection(*(set(group.scales) for group in self.groups))
+        strange = sorted(set(species) - known)
+        if strange:
+            raise UserError(f"the uncertainty of the potential was not calibrated for {', '.join(strange)}")
+
     def judge(self, module: Any, species: Sequence[str]) -> Judge:
         """Return the function that judges configurations of these species.
 
@@ -190,19 +220,8 @@ class Uncertainty:
         UserError
             If an element was not calibrated.
         """
-        known = set.intersection(*(set(group.scales) for group in self.groups))
-        strange = sorted(set(species) - known)
-        if strange:
-            raise UserError(f"the uncertainty of the potential was not calibrated for {', '.join(strange)}")
-        ensemble = Ensemble(module, [{}, *(member for group in self.groups for member in group.members)])
-        sizes = [len(group.members) for group in self.groups]
-        factors = np.array([[group.scales[symbol] for symbol in species] for group in self.groups])
-
-        def expected_error(positions: ArrayLike, cell: ArrayLike) -> NDArray[np.float64]:
-            found = by_group(ensemble.forces(species, positions, cell), sizes)
-            return np.sqrt(((factors * found) ** 2).mean(axis=0))
-
-        return expected_error
+        self.check_elements(species)
+        return functools.partial(self.expected_errors(module), species)
 
     def save(self, model: str | Path) -> Path:
         """Write the uncertainty beside its model, and return the path."""
@@ -277,15 +296,10 @@ def doubt_of(model: str | Path) -> Callable[[Atoms], NDArray[np.float64]] | None
     found = load(model)
     if found is None:
         return None
-    module = models.read_mace(model)
-    judges: dict[tuple[str, ...], Judge] = {}
+    expected = found.expected_errors(models.read_mace(model))
 
     def doubt(atoms: Atoms) -> NDArray[np.float64]:
-        species = tuple(atoms.get_chemical_symbols())
-        if species not in judges:
-            judges.clear()  # each holds neighbour lists and tables of its own
-            judges[species] = found.judge(module, species)
-        return judges[species](atoms.positions, atoms.cell[:])
+        return expected(atoms.get_chemical_symbols(), atoms.positions, atoms.cell[:])
 
     return doubt
 
