@@ -108,6 +108,18 @@ def test_an_uncertainty_survives_its_file(model, calibrated):
     assert (doubt(atoms) > 0).all()
 
 
+def test_an_ensemble_gives_the_same_after_other_atoms(model):
+    module = models.read_mace(model)
+    whole = frames(1, 9)[0]
+    one_element = whole[[s == whole[0].symbol for s in whole.get_chemical_symbols()]]
+    many = uncertainty.Ensemble(module, [{}])
+    for atoms in (whole, whole[1:], one_element, whole):
+        asked = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell[:])
+        assert np.array_equal(many.forces(*asked), uncertainty.Ensemble(module, [{}]).forces(*asked))
+    order = uncertainty.in_quick_order([whole, one_element, whole[1:], one_element[1:], whole])
+    assert {1, 3} in (set(order[:2]), set(order[-2:])), "frames of the same elements follow each other"
+
+
 def test_members_are_made_ready_once_for_all_compositions(model, calibrated, monkeypatch):
     made = []
     prepare = uncertainty._prepared

@@ -25,7 +25,14 @@ from scipy.stats import spearmanr
 from getsei import provenance
 from getsei.errors import UserError
 from getsei.potentials import dataset, models
-from getsei.potentials.uncertainty import Ensemble, Group, Overlay, Uncertainty, by_group
+from getsei.potentials.uncertainty import (
+    Ensemble,
+    Group,
+    Overlay,
+    Uncertainty,
+    by_group,
+    in_quick_order,
+)
 
 log = logging.getLogger("getsei")
 
@@ -89,12 +96,12 @@ def draw_readouts(module: Any, frames: Sequence[Atoms], members: int, seed: int)
     small = [f for f in frames if len(f) <= LARGEST_FRAME and f.info["kind"] not in dataset.FIXED]
     if not small:
         raise UserError("no training frame of a size for the posterior of the readouts")
-    chosen = rng.permutation(len(small))[:POSTERIOR_FRAMES]
+    chosen = [small[row] for row in rng.permutation(len(small))[:POSTERIOR_FRAMES]]
     # The first variant has no readouts: what is left is the repulsion, on which they have no bearing.
     units = [np.zeros(flat.size), *np.eye(flat.size)]
     basis = Ensemble(module, [_unravel(unit, trained) for unit in units])
     products = np.zeros((flat.size, flat.size))
-    for frame in sorted((small[row] for row in chosen), key=lambda f: str(f.symbols)):
+    for frame in (chosen[row] for row in in_quick_order(chosen)):
         forces = basis.forces(frame.get_chemical_symbols(), frame.positions, frame.cell[:])
         features = (forces[1:] - forces[0]).reshape(flat.size, -1)
         products += features @ features.T
@@ -152,7 +159,7 @@ def compare(module: Any, groups: Sequence[Group], frames: Sequence[Atoms]) -> di
     ensemble = Ensemble(module, [{}, *(member for group in groups for member in group.members)])
     sizes = [len(group.members) for group in groups]
     rows: dict[str, list[np.ndarray]] = {"disagreement": [], "error": [], "numbers": [], "frame": []}
-    for number in sorted(range(len(frames)), key=lambda row: str(frames[row].symbols)):
+    for number in in_quick_order(frames):
         frame = frames[number]
         forces = ensemble.forces(frame.get_chemical_symbols(), frame.positions, frame.cell[:])
         rows["disagreement"].append(by_group(forces, sizes))

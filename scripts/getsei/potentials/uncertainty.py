@@ -39,6 +39,15 @@ Overlay = Mapping[str, np.ndarray]
 """Weights of a member, by name, that differ from those of the model."""
 
 
+def in_quick_order(frames: Sequence[Atoms]) -> list[int]:
+    """Return rows in an order in which an `Ensemble` seldom meets other elements or another composition."""
+
+    def key(row: int) -> tuple[list[str], str]:
+        return sorted(set(frames[row].get_chemical_symbols())), str(frames[row].symbols)
+
+    return sorted(range(len(frames)), key=key)
+
+
 class Ensemble:
     """Variants of one model, evaluated on the same atoms.
 
@@ -59,7 +68,11 @@ class Ensemble:
         """Return the forces (n_variants, n_atoms, 3) in eV/Å."""
         if list(species) != self._species:
             self._species = list(species)
-            self._bound = [_bound(variant, self._species) for variant in self._variants]
+            before = self._bound or [None] * len(self._variants)
+            self._bound = [
+                _bound(variant, self._species, like)
+                for variant, like in zip(self._variants, before, strict=True)
+            ]
         return np.stack([evaluate(positions, cell).forces for evaluate in self._bound])
 
 
@@ -89,10 +102,10 @@ def _prepared(module: Any) -> Any:
         return module
 
 
-def _bound(variant: Any, species: Sequence[str]) -> models.Evaluator:
+def _bound(variant: Any, species: Sequence[str], like: models.Evaluator | None) -> models.Evaluator:
     if isinstance(variant, export.Tables):
         try:
-            return kernel.NativeEvaluator(variant, species)
+            return kernel.NativeEvaluator(variant, species, like=like)
         except build.BuildError as error:
             raise UserError(f"the uncertainty needs the compiled evaluator here: {error}") from error
     return models.TorchEvaluator(variant, species, dtype="float32", device="cpu", threads=1)

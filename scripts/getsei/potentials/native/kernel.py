@@ -173,6 +173,9 @@ class NativeEvaluator:
         Threads that share the atoms; one if the compiler knows no OpenMP.
     target : str, optional
         Instruction set, a key of `build.TARGETS`; the best one of this processor by default.
+    like : NativeEvaluator, optional
+        One that was made before of the same tables; where it has the same elements its arrays are shared, for
+        packing them takes longer than to evaluate a small frame.
 
     Raises
     ------
@@ -189,6 +192,7 @@ class NativeEvaluator:
         skin_A: float = SKIN_A,
         threads: int = 1,
         target: str | None = None,
+        like: "NativeEvaluator | None" = None,
     ):
         self.elements = tuple(ase.data.chemical_symbols[z] for z in tables.atomic_numbers)
         self.cutoff_A = float(tables.cutoff_A)
@@ -203,7 +207,12 @@ class NativeEvaluator:
             )
         self._skin_A = max(skin_A, LEAST_SKIN_A)
         self._index = models.element_indices(species, self.elements, "potential").astype(np.int32)
-        self._arrays = _arrays(tables, np.unique(self._index), dtype)
+        used = np.unique(self._index)
+        self._tables, self._packed = tables, (dtype, used.tolist())
+        if like is not None and like._tables is tables and like._packed == self._packed:
+            self._arrays = like._arrays
+        else:
+            self._arrays = _arrays(tables, used, dtype)
         padded = self._arrays["update"].shape[-1]
         library = build.library(channels=padded, lmax=tables.lmax, dtype=dtype, target=target)
         library.edge_size.restype = library.list_candidates.restype = ctypes.c_int64
