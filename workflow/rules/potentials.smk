@@ -117,7 +117,7 @@ rule label_part:
         "../../envs/label_part.yaml"
     threads: 1
     resources:
-        mem_mb=growing(6000),
+        mem_mb=growing(8000),
         runtime=growing(120),
     params:
         cfg=training_part("teacher", "parts"),
@@ -228,7 +228,7 @@ rule calibrate_potential:
         "../../envs/calibrate_potential.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing(5000),
         runtime=growing(60),
     params:
         cfg=training_part("committee", "seed"),

@@ -21,7 +21,7 @@ from getsei.potentials import sources
 log = logging.getLogger("getsei")
 
 LABELLING_ATOMS = 120
-"""Atoms per evaluation: CHGNet's angle graph takes some 5 MB per atom while forces are computed."""
+"""Atoms per evaluation: CHGNet's angle graph takes some 11 MB per atom while forces are computed."""
 REPORT_EVERY_s = 20.0
 
 
