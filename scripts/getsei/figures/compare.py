@@ -219,6 +219,7 @@ def from_zero(axes: Axes, numbers: Sequence[Estimate]) -> None:
     ends = np.array([[e.value, e.low, e.high] for e in numbers])
     if np.nanmin(ends) > 0 and np.nanmax(ends) > WIDE * np.nanmin(ends):
         axes.set_xscale("log")
+        style.plain_log(axes.xaxis)
     else:
         axes.set_xlim(left=0)
 

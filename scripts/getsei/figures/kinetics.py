@@ -3,9 +3,7 @@
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from getsei.figures import style
 from getsei.records import KoopmanModel
@@ -82,8 +80,8 @@ def timescales(axes: Axes, koopman: KoopmanModel) -> None:
             clip_on=False,
         )
     axes.set(xlim=reach, ylim=(bottom, top))
-    plain_log(axes.xaxis)
-    plain_log(axes.yaxis)
+    style.plain_log(axes.xaxis)
+    style.plain_log(axes.yaxis)
     axes.text(
         0.97,
         0.05,
@@ -97,13 +95,6 @@ def timescales(axes: Axes, koopman: KoopmanModel) -> None:
     axes.legend(
         title="process", title_fontsize=6.5, fontsize=6.5, ncols=5, loc="upper center", columnspacing=0.8
     )
-
-
-def plain_log(axis: Axis) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
-    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=8))
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_minor_formatter(lambda value, _: "")
 
 
 def chapman_kolmogorov(axes: Axes, koopman: KoopmanModel) -> None:
@@ -214,7 +205,7 @@ def residence(axes: Axes, koopman: KoopmanModel) -> None:
     axes.plot([], [], color=style.GREY, marker="o", markersize=3, label="observed")
     axes.plot([], [], color=style.GREY, linestyle="--", label="exponential of the escape rate")
     axes.set(xscale="log", xlabel="time (ps)", ylabel="share of visits that last longer", ylim=(0, 1.02))
-    plain_log(axes.xaxis)
+    style.plain_log(axes.xaxis)
     axes.legend(loc="lower left")
 
 

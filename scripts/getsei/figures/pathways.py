@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch
 
 from getsei import statistics
 from getsei.figures import style
-from getsei.figures.kinetics import WARNING, plain_log
+from getsei.figures.kinetics import WARNING
 from getsei.kinetics.bootstrap import MIN_EVENTS
 from getsei.records import ReactiveFlux
 from getsei.units import PS_PER_NS
@@ -315,8 +315,8 @@ def sensitivity(axes: Axes, flux: ReactiveFlux) -> None:
         )
     axes.axvline(flux.lag_ps, color=style.INK, linewidth=0.7, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="lag (ps)", ylabel="total flux, 1/(ion ns)")
-    plain_log(axes.xaxis)
-    plain_log(axes.yaxis)
+    style.plain_log(axes.xaxis)
+    style.plain_log(axes.yaxis)
     axes.legend(title="dwell", title_fontsize=6.5, fontsize=6.5)
 
 

@@ -20,8 +20,10 @@ import numpy as np
 import seaborn as sns
 from ase import data
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 ONE_COLUMN_IN = 3.4
 TWO_COLUMNS_IN = 7.0
@@ -228,6 +230,13 @@ def message(axes: Axes, text: str, width: int = 42) -> None:
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_edgecolor(LIGHT)
+
+
+def plain_log(axis: Axis) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
+    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=8))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(lambda value, _: "")
 
 
 def bars(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

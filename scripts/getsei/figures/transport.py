@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 
 from getsei import statistics
 from getsei.figures import style
-from getsei.figures.kinetics import plain_log
 from getsei.records import Transport
 
 
@@ -100,7 +99,7 @@ def against(axes: Axes, transport: Transport, key: str, x: np.ndarray, name: str
         axes.set_yscale("log")
         low, high = positive.min(), positive.max()
         axes.set_ylim(low / 1.5, high * (high / low) ** 0.5 * 1.6)  # the upper third is for the text
-        plain_log(axes.yaxis)
+        style.plain_log(axes.yaxis)
     other = "anion_coordination" if key == "density" else "density"
     named = {"density": "density", "anion_coordination": "anions"}[other]
     lines = [
@@ -144,8 +143,8 @@ def displacement(axes: Axes, transport: Transport) -> None:
     guide = value[-1] * lags / lags[-1]
     axes.plot(lags, guide, color=style.GREY, linestyle=":", label="∝ time")
     axes.set(xscale="log", yscale="log", xlabel="time (ps)", ylabel="mean square displacement (Å²)")
-    plain_log(axes.xaxis)
-    plain_log(axes.yaxis)
+    style.plain_log(axes.xaxis)
+    style.plain_log(axes.yaxis)
     axes.legend(loc="upper left")
     style.panel(axes, "e", "mean square displacement")
 
