@@ -7,6 +7,7 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
+from getsei import cells
 from getsei.errors import GuardError, UserError
 from getsei.potentials import active, dataset, defects, descriptors, dilute, sampling, selection, starts
 from getsei.potentials.teachers import Label
@@ -351,7 +352,7 @@ def test_pushed_apart_leaves_no_contact():
     rng = np.random.default_rng(1)
     atoms = Atoms("Li30", scaled_positions=rng.random((30, 3)), cell=[9] * 3, pbc=True)
     assert sampling.contact_ratio(atoms) < 0.7
-    assert sampling.contact_ratio(sampling.pushed_apart(atoms, 0.8)) > 0.78
+    assert sampling.contact_ratio(sampling.pushed_apart(atoms, sampling.least_distances(0.8))) > 0.78
 
 
 def test_close_contact_has_a_ratio_in_range():
@@ -379,6 +380,19 @@ def test_molten_interface_keeps_the_electrolyte_and_adds_metal():
 def test_mixture_has_the_stated_composition():
     found = sampling.mixture(salt(), bulk("Li", cubic=True), 6, np.random.default_rng(1))
     assert sorted(found.get_chemical_symbols()) == ["Cl"] * 4 + ["Li"] * 10
+
+
+def test_anions_of_a_mixture_begin_apart_as_in_the_crystal():
+    crystal = salt()
+    found = sampling.mixture(crystal, bulk("Li", cubic=True), 6, np.random.default_rng(1))
+
+    def anions(atoms):
+        return cells.shortest_distances(atoms.positions, atoms.cell[:], atoms.get_chemical_symbols())["Cl-Cl"]
+
+    assert anions(found) > 0.98 * sampling.CRYSTAL_SHARE * anions(crystal)
+    radii = 2 * covalent_radii[17]
+    assert sampling.least_distances(0.9)[17, 17] == pytest.approx(0.9 * radii)
+    assert 0.9 * radii < 0.75 * anions(crystal)
 
 
 def test_supercells_are_large_enough():

@@ -29,14 +29,17 @@ def test_stretched_crystals_reach_low_density(salt):
     found = [
         len(frame) / frame.get_volume() for frame in dilute.stretched("x", salt, np.random.default_rng(1))
     ]
-    assert min(found) == pytest.approx(density / max(dilute.STRETCHES) ** 3)
+    nearest = 5.13 / 2
+    farthest = max(scale for scale in dilute.STRETCHES if scale * nearest < dilute.REACH_A)
+    assert farthest < max(dilute.STRETCHES)
+    assert min(found) == pytest.approx(density / farthest**3)
     assert max(found) < density
 
 
 def test_gases_get_thinner_and_keep_their_distance(salt, metal):
     frames = list(dilute.gas("x", salt, metal, np.random.default_rng(1)))
     volumes = [frame.get_volume() for frame in frames]
-    assert volumes == sorted(volumes, reverse=True)
+    assert volumes == pytest.approx(sorted(volumes, reverse=True))
     assert all(sampling.contact_ratio(frame) > 0.95 * dilute.GAS_CONTACT for frame in frames)
 
 

@@ -25,10 +25,7 @@ ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
 
 MAX_FORCE_eV_per_A = 20.0
 """A teacher is not trained for, and not to be trusted on, forces beyond this."""
-MIN_CONTACT_RATIO = 0.45
-"""Below this share of the sum of covalent radii CHGNet attracts (pair scans); what it says of light pairs
-a little above is dropped by `MAX_FORCE_eV_per_A`."""
-CONTACT_RATIOS = (0.48, 0.9)
+CONTACT_RATIOS = (pairs.CONTACT_RATIO, 0.9)
 """Range of the contacts that are made on purpose, so that the repulsion is learnt."""
 DUPLICATE = 0.004
 """Frames whose descriptors are nearer than this are duplicates. Displacements of 0.013 Å make that much.
@@ -176,8 +173,8 @@ def usable(frames: Sequence[Atoms], labels: Sequence[Label]) -> tuple[list[Atoms
             kept.append(with_label(frame, label))
         elif np.linalg.norm(label.forces, axis=1).max() > MAX_FORCE_eV_per_A:
             dropped[f"force above {MAX_FORCE_eV_per_A} eV/Å"] += 1
-        elif sampling.contact_ratio(frame) < MIN_CONTACT_RATIO:
-            dropped[f"contact below {MIN_CONTACT_RATIO} of the covalent radii"] += 1
+        elif sampling.contact_ratio(frame) < pairs.CONTACT_RATIO:
+            dropped[f"contact below {pairs.CONTACT_RATIO} of the covalent radii"] += 1
         else:
             kept.append(with_label(frame, label))
     return kept, dropped

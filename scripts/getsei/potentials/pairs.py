@@ -27,7 +27,9 @@ from mace.modules.radial import ZBLBasis  # after `models`, which imports mace w
 PAIR = "pair"
 """Kind of these frames."""
 CONTACT_RATIO = 0.55
-"""The contact, as a share of the sum of the covalent radii."""
+"""The contact, as a share of the sum of the covalent radii. Farther in, CHGNet's forces fall again and then
+attract (two oxygen atoms: at 0.68 and 0.49 of it; sulfur: 0.55 and 0.50): frames with such contacts are
+dropped, but for the pairs."""
 CLOSEST_A = 0.45
 CLOSE_FRAMES = 12
 """Frames between `CLOSEST_A` and the contact."""

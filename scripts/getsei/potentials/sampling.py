@@ -13,7 +13,7 @@ import numpy as np
 import spglib
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
-from ase.data import covalent_radii
+from ase.data import atomic_numbers, covalent_radii
 from ase.geometry import cell_to_cellpar
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
@@ -29,6 +29,10 @@ RUNAWAY_FORCE_eV_per_A = 60.0
 SHORTEST_RATIO_MD = 0.5
 """A student that brings atoms closer than this share of the sum of covalent radii has left its range."""
 
+CRYSTAL_SHARE = 0.8
+"""Atoms thrown at random begin no nearer than this share of what their elements have in the crystal."""
+CRYSTAL_REACH_A = 4.0
+"""Elements that are never nearer than this in the crystal may be so elsewhere."""
 NEIGHBOUR_RATIO = 1.6
 """Pairs up to this share of the sum of covalent radii can be brought into close contact."""
 
@@ -110,21 +114,45 @@ def displaced(
     return copy
 
 
-def pushed_apart(atoms: Atoms, ratio: float, sweeps: int = 200) -> Atoms:
-    """Return a copy in which no pair is closer than `ratio` times its sum of covalent radii, if reachable.
+def least_distances(ratio: float, crystal: Atoms | None = None) -> np.ndarray:
+    """Return how near two elements may be where atoms are thrown at random, in Å, by atomic numbers.
+
+    Parameters
+    ----------
+    ratio : float
+        Share of the sum of their covalent radii.
+    crystal : ase.Atoms, optional
+        What is nearer than `CRYSTAL_SHARE` of its distance there is moved that far apart.
+    """
+    least = ratio * (covalent_radii[:, None] + covalent_radii[None, :])
+    if crystal is not None:
+        found = cells.shortest_distances(
+            crystal.positions, crystal.cell[:], crystal.get_chemical_symbols(), CRYSTAL_REACH_A
+        )
+        for key, distance in found.items():
+            first, second = (atomic_numbers[symbol] for symbol in key.split("-"))
+            wanted = max(float(least[first, second]), CRYSTAL_SHARE * distance)
+            least[first, second] = least[second, first] = wanted
+    return least
+
+
+def pushed_apart(atoms: Atoms, least_A: np.ndarray, sweeps: int = 200) -> Atoms:
+    """Return a copy in which no pair is nearer than `least_A` (from `least_distances`), if reachable.
 
     Overlapping pairs share their overlap and move apart, sweep after sweep.
     """
     copy = atoms.copy()
-    radii = covalent_radii[copy.numbers]
+    present = np.unique(copy.numbers)
+    reach = float(least_A[np.ix_(present, present)].max())
     for _ in range(sweeps):
-        first, second, vectors, found = contacts(copy, ratio)
-        if not len(found):
+        first, second, vectors, distances = cells.pairs(copy.positions, copy.cell[:], reach, full=True)
+        overlap = least_A[copy.numbers[first], copy.numbers[second]] - distances
+        close = overlap > 0
+        if not close.any():
             break
-        sums = radii[first] + radii[second]
-        share = 0.25 * ((ratio - found) * sums + 0.02) / np.maximum(found * sums, 0.1)
+        share = 0.25 * (overlap[close] + 0.02) / np.maximum(distances[close], 0.1)
         move = np.zeros_like(copy.positions)
-        np.add.at(move, first, -share[:, None] * vectors)
+        np.add.at(move, first[close], -share[:, None] * vectors[close])
         copy.positions += move
     copy.wrap()
     return copy
@@ -139,21 +167,28 @@ def primitive(atoms: Atoms) -> Atoms:
     return Atoms(numbers, scaled_positions=scaled, cell=cell, pbc=True)
 
 
-def melt(symbols: list[str], cell: np.ndarray, rng: np.random.Generator, ratio: float = 0.85) -> Atoms:
-    """Return atoms thrown at random into a cell (rows in Å) and pushed apart."""
+def melt(symbols: list[str], cell: np.ndarray, rng: np.random.Generator, least_A: np.ndarray) -> Atoms:
+    """Return atoms thrown at random into a cell (rows in Å) and pushed apart to `least_A`."""
     scaled = rng.random((len(symbols), 3))
-    return pushed_apart(Atoms(symbols, scaled_positions=scaled, cell=cell, pbc=True), ratio)
+    return pushed_apart(Atoms(symbols, scaled_positions=scaled, cell=cell, pbc=True), least_A)
 
 
 def mixture(
     electrolyte: Atoms, metal: Atoms, n_metal: int, rng: np.random.Generator, share: float = 1.0
 ) -> Atoms:
-    """Mix a share of an electrolyte cell and `n_metal` metal atoms at random, at the summed volume."""
+    """Mix a share of an electrolyte cell and `n_metal` metal atoms at random, at the summed volume.
+
+    Anions begin apart, as in the electrolyte: oxygen thrown at random makes peroxide bonds, which no
+    interphase with the metal has.
+    """
     symbols = rng.permutation(electrolyte.get_chemical_symbols())[: round(share * len(electrolyte))]
     volume = share * electrolyte.get_volume() + n_metal * metal.get_volume() / len(metal)
     edge = volume ** (1 / 3)
     return melt(
-        [*symbols.tolist(), *[metal.get_chemical_symbols()[0]] * n_metal], np.eye(3) * edge, rng, 0.95
+        [*symbols.tolist(), *[metal.get_chemical_symbols()[0]] * n_metal],
+        np.eye(3) * edge,
+        rng,
+        least_distances(0.95, electrolyte),
     )
 
 
@@ -173,12 +208,12 @@ def molten_interface(electrolyte: Atoms, metal: Atoms, thickness_A: float, rng: 
     gap = 1.2
     cell[2] *= 1 + (thickness_A + 2 * gap) / length
     atoms.set_cell(cell)
-    inside = melt([metal.get_chemical_symbols()[0]] * count, layer, rng, 1.0)
+    inside = melt([metal.get_chemical_symbols()[0]] * count, layer, rng, least_distances(1.0))
     positions = inside.get_scaled_positions() @ layer
     positions += electrolyte.cell[2] * (1 + gap / length)
     both = atoms + Atoms(inside.numbers, positions=positions, cell=cell)
     both.pbc = True
-    return pushed_apart(both, 0.9)
+    return pushed_apart(both, least_distances(0.9))
 
 
 def close_contact(atoms: Atoms, rng: np.random.Generator, low: float, high: float) -> Atoms:

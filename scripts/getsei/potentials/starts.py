@@ -134,7 +134,8 @@ def of_teacher(cfg: Mapping[str, Any]) -> list[Start]:
         atoms = sampling.molten_interface(electrolyte, metal, METAL_LAYERS_A[0], rng)
         found.append(Start("molten interface", f"{name}-molten-interface", atoms, seed))
     bulk = sampling.small_supercell(metal, MIN_BULK_ATOMS)
-    atoms = sampling.melt(bulk.get_chemical_symbols(), bulk.cell[:] * 1.01, rng, 1.0)
+    least_A = sampling.least_distances(1.0)
+    atoms = sampling.melt(bulk.get_chemical_symbols(), bulk.cell[:] * 1.01, rng, least_A)
     return [*found, Start("molten metal", f"{chosen.metal}-melt", atoms, seed)]
 
 
