@@ -15,7 +15,7 @@ from pathlib import Path
 import md_cases as cases
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 from getsei.errors import UserError
 from getsei.potentials import calibration, dataset, models, sampling, teachers, uncertainty
 from getsei.records import Trajectory
@@ -36,13 +36,13 @@ def frames_of(folder: Path, count: int) -> list[Atoms]:
     ]
 
 
-def line(name: str, rows: dict[str, np.ndarray], expected: np.ndarray, threshold: float, large: float) -> str:
-    """Return the numbers of one group of atoms."""
+def line(name: str, rows: dict[str, np.ndarray], expected: np.ndarray, limits: np.ndarray) -> str:
+    """Return the numbers of one group of atoms; all arrays have a value for each of them."""
     frames = np.unique(rows["frame"])
     squares = np.array([(rows["error"][rows["frame"] == frame] ** 2).mean() for frame in frames])
     drawn = np.random.default_rng(1).integers(len(frames), size=(DRAWS, len(frames)))
     low, high = np.sqrt(np.quantile(squares[drawn].mean(axis=1), [0.025, 0.975]) / 3) * 1000
-    found = calibration.assess(expected, rows, threshold, large)
+    found = calibration.assess(expected, rows, limits)
     error = found["rms_error_eV_per_A"] / np.sqrt(3) * 1000
     return (
         f"{name:28} {found['atoms']:6d} {error:6.0f} [{low:4.0f}, {high:4.0f}] "
@@ -65,11 +65,8 @@ def main(words: Sequence[str]) -> int:
             raise UserError("nothing to judge: run make first, with a potential that has an uncertainty")
         teacher = teachers.load(cases.CONFIG["potential_training"]["teacher"])
         module = models.read_mace(asked.model)
-        large = doubt.report["test"]["large_errors_eV_per_A"]
-        scales = [
-            {number: group.scales.get(symbol, np.nan) for number, symbol in enumerate(chemical_symbols)}
-            for group in doubt.groups
-        ]
+        elements = {symbol: atomic_numbers[symbol] for symbol in doubt.thresholds}
+        scales = [{elements[symbol]: scale for symbol, scale in g.scales.items()} for g in doubt.groups]
         print("errors in meV/Å of a component; marked: % of atoms; right: % of those with a large error")
         print(
             f"{'':28} {'atoms':>6} {'error':>6} {'95 %':12} {'actual/exp':>8} {'rank':>6} {'marked':>8} right"
@@ -80,12 +77,13 @@ def main(words: Sequence[str]) -> int:
             labelled = [dataset.with_label(*pair) for pair in zip(frames, labels, strict=True)]
             rows = calibration.compare(module, doubt.groups, labelled)
             expected = calibration.expected_errors(rows, scales)
-            print(line(folder.name, rows, expected, doubt.threshold, large), flush=True)
+            limits = calibration.of_atoms(doubt.thresholds, elements, rows["numbers"])
+            print(line(folder.name, rows, expected, limits), flush=True)
             for number in np.unique(rows["numbers"]):
                 mine = rows["numbers"] == number
                 part = {name: values[..., mine] for name, values in rows.items()}
                 name = f"  {chemical_symbols[number]}"
-                print(line(name, part, expected[mine], doubt.threshold, large), flush=True)
+                print(line(name, part, expected[mine], limits[mine]), flush=True)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -21,6 +21,6 @@ with job.logged(snakemake) as log:
         seed=cfg["seed"],
     )
     found.save(snakemake.input.student)
-    told = {"members": found.said, "threshold_eV_per_A": found.threshold, **found.report}
+    told = {"members": found.said, "thresholds_eV_per_A": dict(found.thresholds), **found.report}
     text = json.dumps(told, indent=1, allow_nan=False)
     Path(snakemake.output.report).write_text(text + "\n", encoding="utf-8")

@@ -40,8 +40,8 @@ class Judgement:
     judge : callable or None
         From positions (n_atoms, 3) and cell (3, 3) in Å to expected force errors (n_atoms,) in eV/Å; None
         where the potential has no uncertainty.
-    threshold : float
-        eV/Å; atoms beyond it are extrapolated.
+    thresholds : mapping
+        Element to the expected error in eV/Å beyond which its atoms are extrapolated.
     note : str
         Where the uncertainty comes from, or why there is none.
     report : mapping
@@ -49,7 +49,7 @@ class Judgement:
     """
 
     judge: Judge | None
-    threshold: float
+    thresholds: Mapping[str, float]
     note: str
     report: Mapping[str, Any]
 
@@ -135,11 +135,12 @@ def measure(
     elements = sorted(set(species.tolist()))
     mine = {element: species == element for element in elements}
     every = max(1, round(interval_ps / trajectory.frame_interval_ps))
+    limits = np.array([judgement.thresholds.get(element, np.inf) for element in species])
     rows = []
     for frame in judged_frames(trajectory.stage, every) if judgement.judge else ():
         positions, cell = trajectory.in_cell(frame).astype(float), trajectory.cell(frame)
         expected = judgement.judge(positions, cell)
-        beyond = expected > judgement.threshold
+        beyond = expected > limits
         near = surrounded(positions, cell, beyond, cutoff_A)
         rows.append(
             {
@@ -164,7 +165,7 @@ def measure(
     found = {
         "available": judgement.judge is not None,
         "note": judgement.note,
-        "threshold_eV_per_A": judgement.threshold,
+        "thresholds_eV_per_A": dict(judgement.thresholds),
         "atoms": {element: int(chosen.sum()) for element, chosen in mine.items()},
         "calibration": dict(judgement.report),
     }

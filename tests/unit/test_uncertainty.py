@@ -98,7 +98,7 @@ def test_the_expected_error_has_the_size_and_the_order_of_the_actual_one(calibra
 def test_an_uncertainty_survives_its_file(model, calibrated):
     again = uncertainty.load(model)
     assert again.groups[0].scales == pytest.approx(calibrated.groups[0].scales)
-    assert again.threshold == calibrated.threshold
+    assert again.thresholds == pytest.approx(calibrated.thresholds)
     assert again.report["test"]["atoms"] == calibrated.report["test"]["atoms"]
     atoms = frames(1, 9)[0]
     doubt = uncertainty.doubt_of(model)
@@ -193,7 +193,7 @@ def test_disagreement_is_the_root_mean_square_over_members():
     assert uncertainty.by_group(forces, [1, 1]) == pytest.approx(np.array([[5.0, 0.0], [0.0, 0.0]]))
 
 
-def test_factors_and_threshold_of_a_known_answer():
+def test_factors_and_marks_of_a_known_answer():
     rng = np.random.default_rng(1)
     spread = rng.uniform(0.01, 0.2, 4000)
     numbers = np.where(np.arange(4000) < 3990, 3, 17)
@@ -204,8 +204,34 @@ def test_factors_and_threshold_of_a_known_answer():
     rows = {"disagreement": np.stack([spread, 3.0 * spread]), "numbers": numbers}
     expected = calibration.expected_errors(rows, [{3: 2.0, 17: 2.0}, {3: 2.0 / 3.0, 17: 2.0 / 3.0}])
     assert expected == pytest.approx(error)
-    limit = calibration.fit_threshold(expected, error, 0.3)
-    assert limit == pytest.approx(0.3, abs=0.005)
+    rows = {**rows, "error": error, "frame": np.zeros(4000)}
+    marked = calibration.assess(1.1 * expected, rows, np.full(4000, 0.3))
+    assert marked["recall"] == 1.0
+    assert marked["precision"] == pytest.approx((error > 0.3).sum() / (1.1 * error > 0.3).sum())
+
+
+def test_frames_of_runs_are_calibrated_on_where_there_are_enough():
+    def of_kind(kind, count):
+        found = [Atoms("Li") for _ in range(count)]
+        for frame in found:
+            frame.info["kind"] = kind
+        return found
+
+    runs, mixtures = of_kind("open interface", calibration.MIN_RUN_FRAMES), of_kind("mixture", 3)
+    assert calibration.of_runs([*mixtures, *runs]) == runs
+    assert calibration.of_runs([*mixtures, *runs[1:]]) == [*mixtures, *runs[1:]]
+
+
+def test_what_is_large_depends_on_the_element(tmp_path):
+    species = trajectory().species
+    limits = {**dict.fromkeys(species.tolist(), 0.5), "P": 1.0}
+    for name, expected in (("below", 0.9), ("beyond", 1.1)):
+        judgement = extrapolation.Judgement(
+            lambda x, h, value=expected: np.where(species == "P", value, 0.1), limits, "made up", {}
+        )
+        extrapolation.measure(trajectory(), judgement, 1.0, 3.0, tmp_path / "u.csv", tmp_path / "u.json")
+        found = extrapolation.Measured.load(tmp_path / "u.csv", tmp_path / "u.json")
+        assert (found.shares["P"] == (name == "beyond")).all()
 
 
 def trajectory(n_frames=12):
@@ -225,7 +251,8 @@ def trajectory(n_frames=12):
 
 
 def run(folder, judge, interval_ps=1.0):
-    judgement = extrapolation.Judgement(judge, 0.5, "made up", {})
+    limits = dict.fromkeys(trajectory().species.tolist(), 0.5)
+    judgement = extrapolation.Judgement(judge, limits, "made up", {})
     extrapolation.measure(trajectory(), judgement, interval_ps, 3.0, folder / "u.csv", folder / "u.json")
     return extrapolation.Measured.load(folder / "u.csv", folder / "u.json")
 

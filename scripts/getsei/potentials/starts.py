@@ -15,6 +15,14 @@ from ase import Atoms
 from getsei.potentials import dataset, sampling
 from getsei.structures import crystals, interfaces
 
+RUNS = (
+    "product dynamics",
+    "crystalline interface",
+    "bulk dynamics",
+    "interface dynamics",
+    "open interface",
+)
+"""Kinds of frames of a student that moves what a simulation meets: all it moves but random mixtures."""
 MIN_BULK_ATOMS = 48
 PRODUCT_ATOMS = 40
 MIXTURE_ATOMS = 50

@@ -168,8 +168,8 @@ class Uncertainty:
     Attributes
     ----------
     groups : sequence of Group
-    threshold : float
-        Expected errors beyond this mark an atom as extrapolated, eV/Å.
+    thresholds : mapping
+        Element to the expected error beyond which an atom is marked as extrapolated, eV/Å.
     model_sha256 : str
         Of the model file it belongs to.
     report : mapping
@@ -177,7 +177,7 @@ class Uncertainty:
     """
 
     groups: Sequence[Group]
-    threshold: float
+    thresholds: Mapping[str, float]
     model_sha256: str
     report: Mapping[str, Any] = field(default_factory=dict)
 
@@ -251,7 +251,7 @@ class Uncertainty:
                 {"origin": group.origin, "members": len(group.members), "scales": dict(group.scales)}
                 for group in self.groups
             ],
-            "threshold_eV_per_A": self.threshold,
+            "thresholds_eV_per_A": dict(self.thresholds),
             "model_sha256": self.model_sha256,
             "report": dict(self.report),
         }
@@ -286,7 +286,10 @@ def load(model: str | Path) -> Uncertainty | None:
             place, number, name = key.split("/")
             groups[int(place)].members[int(number)][name] = value
         found = Uncertainty(
-            groups, float(facts["threshold_eV_per_A"]), str(facts["model_sha256"]), facts["report"]
+            groups,
+            {str(element): float(limit) for element, limit in facts["thresholds_eV_per_A"].items()},
+            str(facts["model_sha256"]),
+            facts["report"],
         )
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration) as error:
         raise UserError(f"{path}: not the uncertainty of a potential; delete it or restore it") from error
@@ -334,7 +337,7 @@ def judgement(potential: Mapping[str, Any], species: Sequence[str], chosen: str 
     """
 
     def nothing(why: str) -> Judgement:
-        return Judgement(None, float("nan"), why, {})
+        return Judgement(None, {}, why, {})
 
     source = sources.parse(potential["model"])
     if chosen == "none":
@@ -347,4 +350,4 @@ def judgement(potential: Mapping[str, Any], species: Sequence[str], chosen: str 
     module = models.read_mace(
         source.name, sha256=potential.get("sha256"), trust=potential.get("trust", False)
     )
-    return Judgement(found.judge(module, species), found.threshold, found.said, found.report)
+    return Judgement(found.judge(module, species), found.thresholds, found.said, found.report)
