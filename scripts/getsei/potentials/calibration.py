@@ -46,10 +46,11 @@ RIDGE = 1e-8
 """Of the mean eigenvalue; keeps directions that no force depends on from diverging."""
 MIN_RUN_FRAMES = 20
 """With fewer validation or test frames of a student's own dynamics, all frames are used."""
-LARGE = 2.0
+LARGE = 3.0
 """An error is large beyond this multiple of what is usual for the element, its root mean square on the
-validation frames; and an atom of which such an error is expected is extrapolated. (A limit fitted to find
-large errors lies at 1.5, and what it marks in runs is wrong more often.)"""
+validation frames; and an atom of which such an error is expected is extrapolated. At 2 it is 3 % of the atoms
+of any run, hardly one of which stands out; at 3 it is 0.1 to 1.3 %, and 18 % of a random mixture's, most of
+them rightly."""
 MIN_ATOMS = 30
 """An element with fewer atoms in the validation frames takes the numbers of all elements together."""
 BINS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
