@@ -218,7 +218,8 @@ def measure(
         estimates[f"mobility_score/{s}"] = score(estimates[f"squared_jump/{s}"], escape[s], int(exits[s]))
         for key, numbers, unit in (("escape_rate", escape, "1/ns"), ("residence_time", residence, "ps")):
             enough = bool(known[s])
-            note = f"{exits[s]} exits" + ("" if enough else "; too few, or no interval")
+            short = "too few" if exits[s] < bootstrap.MIN_EVENTS else "too few resamples for an interval"
+            note = f"{exits[s]} exits" + ("" if enough else f"; {short}")
             estimates[f"{key}/{s}"] = Estimate(*map(float, numbers[s]), unit, int(exits[s]), enough, note)
 
     lags = displacements.msd_lags(states.segments)

@@ -53,6 +53,22 @@ def test_pieces_do_not_change_the_counts(labels, monkeypatch):
     np.testing.assert_array_equal(counting.pair_counts(labels, WHOLE, 5, 6), whole)
 
 
+def test_a_state_that_is_hardly_ever_left_does_not_cost_the_others_their_rates():
+    labels = examples.sample(np.array([[0.95, 0.05], [0.05, 0.95]]), 40, 400, seed=3)
+    labels[:8] = 2  # these ions stay, but for one that leaves and one that returns
+    labels[0, 200:] = 1
+    labels[9, 380:] = 2
+    found = koopman.fit(examples.states_of(labels, 3), examples.SETTINGS)
+    assert list(found.active) == [0, 1, 2]
+    assert found.exits[2] == 1
+    assert found.supported == [True, True, False]
+    assert np.isfinite(found.escape_rates[:2]).all()
+    value, low, high = found.escape_rates[:2].T
+    assert (low < value).all()
+    assert (value < high).all()
+    assert np.isnan(found.operator_low).all(), "what needs all states connected has no interval"
+
+
 def test_labels_outside_the_states_are_refused():
     with pytest.raises(UserError, match=r"-1\.\.2"):
         counting.pair_counts(np.array([[0, 3]]), [[0, 2]], 1, 3)

@@ -63,6 +63,18 @@ def operators(
     return chain / chain.sum(axis=-1, keepdims=True), float(kept.mean())
 
 
+def leaving_shares(data: Counts, resampling: bootstrap.Resampling) -> np.ndarray:
+    """Return the share of the pairs of each state that leave it, 1 - T_ii, in every resample, (n_resamples, n).
+
+    A state needs no others for that: where few resamples keep all of them connected, as one is hardly ever
+    left, the others still have their interval. NaN where a resample holds no pair of the state.
+    """
+    drawn = resampling.counts(data.pairs)
+    rows = drawn.sum(axis=-1)
+    left = rows - np.diagonal(drawn, axis1=-2, axis2=-1)
+    return np.divide(left, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
+
+
 def ranks(active: np.ndarray, n_states: int) -> np.ndarray:
     """Return the place of each state among the active ones; UNASSIGNED for others and for labels of -1."""
     found = np.full(n_states + 1, UNASSIGNED)

@@ -94,9 +94,14 @@ def fit(states: States, cfg: Mapping[str, Any], context: Context | None = None) 
     _, valid = chains.generator(operator, lag_ps)
     # One definition for value and interval: the generator's only if (nearly) every resample has one.
     _, drawn_valid = chains.generator(samples, lag_ps)
-    enough = np.count_nonzero(drawn_valid) >= bootstrap.MIN_VALID_SHARE * len(samples)
-    from_generator = bool(valid) and enough
-    escape = _escape(operator, samples, lag_ps, from_generator=from_generator)
+    by_row = not enough and soft is None and not settings.reversible and len(states.replica) > 1
+    generated = np.count_nonzero(drawn_valid) >= bootstrap.MIN_VALID_SHARE * len(samples)
+    from_generator = bool(valid) and generated and not by_row
+    if by_row:
+        drawn_rates = connected.leaving_shares(data, resampling) / lag_ps
+    else:
+        drawn_rates = chains.escape_rates(samples, lag_ps, from_generator=from_generator)
+    escape = _escape(operator, drawn_rates, lag_ps, from_generator=from_generator)
     supported = (exits >= bootstrap.MIN_EVENTS) & np.isfinite(escape).all(axis=1)
     timescales = bootstrap.with_interval(
         chains.timescales(values, lag_ps), chains.timescales(chains.eigenvalues(samples), lag_ps)
@@ -265,12 +270,11 @@ def _spectrum(
     )
 
 
-def _escape(operator: np.ndarray, samples: np.ndarray, lag_ps: float, *, from_generator: bool) -> np.ndarray:
-    """Return the escape rates in 1/ns: value, low, high."""
+def _escape(operator: np.ndarray, drawn: np.ndarray, lag_ps: float, *, from_generator: bool) -> np.ndarray:
+    """Return the escape rates in 1/ns: value, low, high; `drawn` are those of resamples in 1/ps."""
     if len(operator) == 1:
         return np.array([[0.0, np.nan, np.nan]])
     value = chains.escape_rates(operator, lag_ps, from_generator=from_generator)
-    drawn = chains.escape_rates(samples, lag_ps, from_generator=from_generator)
     return bootstrap.with_interval(value, drawn) * PS_PER_NS
 
 
