@@ -64,7 +64,7 @@ def operators(
 
 
 def leaving_shares(data: Counts, resampling: bootstrap.Resampling) -> np.ndarray:
-    """Return the share of the pairs of each state that leave it, 1 - T_ii, in every resample, (n_resamples, n).
+    """Return the share of the pairs of each state that leave it, 1 - T_ii, (n_resamples, n).
 
     A state needs no others for that: where few resamples keep all of them connected, as one is hardly ever
     left, the others still have their interval. NaN where a resample holds no pair of the state.
