@@ -15,13 +15,16 @@ from pathlib import Path
 import md_cases as cases
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
+from getsei import statistics
 from getsei.errors import UserError
 from getsei.potentials import calibration, dataset, models, sampling, teachers, uncertainty
 from getsei.records import Trajectory
 
 PRODUCE = "produce"
 DRAWS = 1000
+PER_COMPONENT = 1000 / np.sqrt(3)
+"""From the length of a force error in eV/Å to a component in meV/Å, in root mean squares."""
 
 
 def frames_of(folder: Path, count: int) -> list[Atoms]:
@@ -40,10 +43,10 @@ def line(name: str, rows: dict[str, np.ndarray], expected: np.ndarray, limits: n
     """Return the numbers of one group of atoms; all arrays have a value for each of them."""
     frames = np.unique(rows["frame"])
     squares = np.array([(rows["error"][rows["frame"] == frame] ** 2).mean() for frame in frames])
-    drawn = np.random.default_rng(1).integers(len(frames), size=(DRAWS, len(frames)))
-    low, high = np.sqrt(np.quantile(squares[drawn].mean(axis=1), [0.025, 0.975]) / 3) * 1000
+    drawn = statistics.resampling_weights(len(frames), DRAWS, seed=1) @ squares / len(frames)
+    low, high = statistics.interval(PER_COMPONENT * np.sqrt(drawn))
     found = calibration.assess(expected, rows, limits)
-    error = found["rms_error_eV_per_A"] / np.sqrt(3) * 1000
+    error = PER_COMPONENT * found["rms_error_eV_per_A"]
     return (
         f"{name:28} {found['atoms']:6d} {error:6.0f} [{low:4.0f}, {high:4.0f}] "
         f"{found['error_over_expected']:8.2f} {found['spearman_atoms']:6.2f} {100 * found['marked']:8.2f} "
@@ -65,19 +68,18 @@ def main(words: Sequence[str]) -> int:
             raise UserError("nothing to judge: run make first, with a potential that has an uncertainty")
         teacher = teachers.load(cases.CONFIG["potential_training"]["teacher"])
         module = models.read_mace(asked.model)
-        elements = {symbol: atomic_numbers[symbol] for symbol in doubt.thresholds}
-        scales = [{elements[symbol]: scale for symbol, scale in g.scales.items()} for g in doubt.groups]
         print("errors in meV/Å of a component; marked: % of atoms; right: % of those with a large error")
         print(
             f"{'':28} {'atoms':>6} {'error':>6} {'95 %':12} {'actual/exp':>8} {'rank':>6} {'marked':>8} right"
         )
         for folder in systems:
             frames = frames_of(folder, asked.frames)
+            doubt.check_elements(frames[0].get_chemical_symbols())
             labels = teachers.label_all(teacher, frames)
             labelled = [dataset.with_label(*pair) for pair in zip(frames, labels, strict=True)]
             rows = calibration.compare(module, doubt.groups, labelled)
-            expected = calibration.expected_errors(rows, scales)
-            limits = calibration.of_atoms(doubt.thresholds, elements, rows["numbers"])
+            expected = calibration.expected_errors(rows, doubt.groups)
+            limits = calibration.of_atoms(doubt.thresholds, rows["numbers"])
             print(line(folder.name, rows, expected, limits), flush=True)
             for number in np.unique(rows["numbers"]):
                 mine = rows["numbers"] == number

@@ -134,6 +134,7 @@ def test_a_round_starts_from_several_draws():
     cfg = settings(electrolytes=["Li6PS5Cl_disordered"], frame_weights={}, seed=1)
     one = starts.of_round({**cfg, "starts_per_round": 1}, 2)
     three = starts.of_round({**cfg, "starts_per_round": 3}, 2)
+    assert {start.kind for start in one} == {*starts.RUNS, "mixture"}
     count, more = (Counter(start.kind for start in found) for found in (one, three))
     for kind in ("bulk dynamics", "interface dynamics", "open interface", "mixture"):
         assert more[kind] == 3 * count[kind]

@@ -202,7 +202,8 @@ def test_factors_and_marks_of_a_known_answer():
     assert scales["Li"] == pytest.approx(2.0)
     assert scales["Cl"] == pytest.approx(2.0)  # too few atoms: that of all
     rows = {"disagreement": np.stack([spread, 3.0 * spread]), "numbers": numbers}
-    expected = calibration.expected_errors(rows, [{3: 2.0, 17: 2.0}, {3: 2.0 / 3.0, 17: 2.0 / 3.0}])
+    groups = [uncertainty.Group("student", [], dict.fromkeys(("Li", "Cl"), x)) for x in (2.0, 2.0 / 3.0)]
+    expected = calibration.expected_errors(rows, groups)
     assert expected == pytest.approx(error)
     rows = {**rows, "error": error, "frame": np.zeros(4000)}
     marked = calibration.assess(1.1 * expected, rows, np.full(4000, 0.3))

@@ -94,6 +94,7 @@ def fit(states: States, cfg: Mapping[str, Any], context: Context | None = None) 
     _, valid = chains.generator(operator, lag_ps)
     # One definition for value and interval: the generator's only if (nearly) every resample has one.
     _, drawn_valid = chains.generator(samples, lag_ps)
+    # A row of counts tells how often its state is left even in resamples that leave states unconnected.
     by_row = not enough and soft is None and not settings.reversible and len(states.replica) > 1
     generated = np.count_nonzero(drawn_valid) >= bootstrap.MIN_VALID_SHARE * len(samples)
     from_generator = bool(valid) and generated and not by_row

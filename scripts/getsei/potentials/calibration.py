@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from scipy.stats import spearmanr
 
 from getsei import provenance
@@ -203,10 +204,9 @@ def root_mean_squares(
     return found
 
 
-def of_atoms(values: Mapping[str, float], elements: Mapping[str, int], numbers: np.ndarray) -> np.ndarray:
-    """Return for every atom the value of its element, (n,)."""
-    table = {elements[symbol]: value for symbol, value in values.items()}
-    return np.array([table[int(number)] for number in numbers])
+def of_atoms(values: Mapping[str, float], numbers: np.ndarray) -> np.ndarray:
+    """Return for atoms of these atomic numbers, (n,), the value of their element."""
+    return np.array([values[chemical_symbols[number]] for number in numbers])
 
 
 def of_runs(frames: Sequence[Atoms]) -> list[Atoms]:
@@ -219,9 +219,9 @@ def of_runs(frames: Sequence[Atoms]) -> list[Atoms]:
     return chosen if len(chosen) >= MIN_RUN_FRAMES else list(frames)
 
 
-def expected_errors(rows: Mapping[str, np.ndarray], scales: Sequence[Mapping[int, float]]) -> np.ndarray:
+def expected_errors(rows: Mapping[str, np.ndarray], groups: Sequence[Group]) -> np.ndarray:
     """Return the expected error of every atom, (n,) in eV/Å: root mean square over the groups' estimates."""
-    factors = np.array([[one[int(number)] for number in rows["numbers"]] for one in scales])
+    factors = np.array([of_atoms(group.scales, rows["numbers"]) for group in groups])
     return np.sqrt(((factors * rows["disagreement"]) ** 2).mean(axis=0))
 
 
@@ -356,11 +356,10 @@ def fitted(
         replace(group, scales=fit_scales(spread, truth["error"], truth["numbers"], elements))
         for group, spread in zip(groups, truth["disagreement"], strict=True)
     ]
-    scales = [{elements[symbol]: scale for symbol, scale in group.scales.items()} for group in groups]
     usual = root_mean_squares(truth["error"], truth["numbers"], elements)
     thresholds = {symbol: LARGE * value for symbol, value in usual.items()}
     report = {
-        name: assess(expected_errors(rows, scales), rows, of_atoms(thresholds, elements, rows["numbers"]))
+        name: assess(expected_errors(rows, groups), rows, of_atoms(thresholds, rows["numbers"]))
         for name, rows in checked.items()
     }
     for name, found in report.items():

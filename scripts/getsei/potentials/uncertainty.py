@@ -292,7 +292,10 @@ def load(model: str | Path) -> Uncertainty | None:
             facts["report"],
         )
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration) as error:
-        raise UserError(f"{path}: not the uncertainty of a potential; delete it or restore it") from error
+        raise UserError(
+            f"{path}: not the uncertainty of a potential as it is kept now; delete it, restore it, or "
+            "calibrate it anew (docs/active-learning.md)"
+        ) from error
     if found.model_sha256 != provenance.file_digest(Path(model)):
         raise UserError(
             f"{path}: belongs to another model than {model}; delete it, or calibrate it anew "
