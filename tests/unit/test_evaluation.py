@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.morse import MorsePotential
@@ -162,6 +163,40 @@ def test_relaxation_finds_the_lattice_constant_of_lennard_jones():
     rest, done = solids.relaxed(atoms, LennardJones(sigma=1.0, rc=4.0), 0.01, 60)
     assert rest.cell.lengths() / np.sqrt(2) == pytest.approx(1.09, abs=0.01)
     assert done
+
+
+class Springs(Calculator):
+    """A cell of free atoms whose lengths hang on springs, a hundred times weaker along one axis."""
+
+    implemented_properties = ("energy", "forces", "stress")
+    rest_A = np.array([10.0, 10.0, 12.0])
+    stiffness = np.array([5.0, 5.0, 0.05])
+
+    def calculate(self, atoms=None, properties=("energy",), changes=all_changes):
+        super().calculate(atoms, properties, changes)
+        lengths = atoms.cell.lengths()
+        pull = self.stiffness * (lengths - self.rest_A)
+        self.results = {
+            "energy": 0.5 * float((pull * (lengths - self.rest_A)).sum()),
+            "forces": np.zeros((len(atoms), 3)),
+            "stress": np.concatenate([pull * lengths / atoms.get_volume(), np.zeros(3)]),
+        }
+
+
+def test_a_soft_axis_is_relaxed_to_its_end():
+    rest, done = solids.relaxed(bulk("Cu", a=11.0, cubic=True), Springs())
+    assert done
+    assert rest.cell.lengths() == pytest.approx(Springs.rest_A, abs=0.05)
+
+
+def test_forces_of_another_energy_end_the_relaxation():
+    class Wrong(Springs):
+        def calculate(self, *words, **options):
+            super().calculate(*words, **options)
+            self.results["energy"] *= -1.0
+
+    _, done = solids.relaxed(bulk("Cu", a=11.0, cubic=True), Wrong())
+    assert not done
 
 
 def test_systems_are_read_off_the_names_of_trajectories():
