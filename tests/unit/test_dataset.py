@@ -174,7 +174,22 @@ def spread(atoms):
     return np.linalg.norm(atoms.positions - atoms.positions.mean(axis=0), axis=1)
 
 
-def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path):
+@pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")  # spglib's own notice
+def test_low_density_is_drawn_anew_in_every_round():
+    cfg = settings(frames_per_amplitude=1, frame_weights={}, seed=1)
+    first, second = ({f.info["trajectory"]: f for f in active.low_density_frames(cfg, n)} for n in (0, 1))
+    assert len(first) == len(second) > 20
+    assert not set(first) & set(second), "the hash of its name says whether a frame is trained on"
+    apart = [
+        np.abs(frame.positions - second[name.replace("-copy", "-round1-copy")].positions).max()
+        for name, frame in first.items()
+    ]
+    assert min(apart) > 0.01
+
+
+def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypatch):
+    thin = sampling.tagged(argon(), "gas", "g", 0)
+    monkeypatch.setattr(active, "low_density_frames", lambda cfg, number: iter([thin]))
     rng = np.random.default_rng(1)
     begun = [
         starts.Start(kind, f"{kind}-{number}", argon(), 10 * number)
@@ -198,7 +213,7 @@ def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path):
         assert a.info["trajectory"] == b.info["trajectory"]
         assert a.info["step"] == b.info["step"]
         assert np.array_equal(a.positions, b.positions)
-    assert {frame.info["kind"] for frame in one} == {"bulk dynamics", "mixture", "close contact"}
+    assert {frame.info["kind"] for frame in one} == {"bulk dynamics", "mixture", "close contact", "gas"}
     assert not any("last" in frame.info or selection.SCORE in frame.info for frame in one)
 
 

@@ -79,9 +79,16 @@ def volume_frames(chosen: dataset.Materials, seed: int) -> Iterator[Atoms]:
             yield sampling.tagged(frame, "density", f"{name}-density-{scale:.3f}", 0)
 
 
-def low_density_frames(chosen: dataset.Materials, copies: int, seed: int) -> Iterator[Atoms]:
-    """Yield stretched, evaporating and gaseous frames of every crystal, so many draws of each."""
-    yield from dilute.frames(small_cells(chosen), dataset.cell_of(chosen.metal, 0), copies, seed)
+def low_density_frames(cfg: Mapping[str, Any], number: int) -> Iterator[Atoms]:
+    """Yield stretched, evaporating and gaseous frames of every crystal, drawn anew in every round.
+
+    No others differ as much among themselves, cost so few atoms and need no student to find them.
+    """
+    chosen = dataset.materials(cfg)
+    suffix = f"-round{number}" if number else ""
+    solids = [(f"{name}{suffix}", atoms) for name, atoms in small_cells(chosen)]
+    metal = dataset.cell_of(chosen.metal, 0)
+    yield from dilute.frames(solids, metal, cfg["frames_per_amplitude"], cfg["seed"] + number)
 
 
 def small_cells(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
@@ -103,7 +110,7 @@ def disturbed(cfg: Mapping[str, Any]) -> Iterator[Atoms]:
     chosen = dataset.materials(cfg)
     yield from dilute.isolated_atoms(cfg["elements"])
     yield from pairs.frames(cfg["elements"])
-    yield from low_density_frames(chosen, cfg["frames_per_amplitude"], cfg["seed"])
+    yield from low_density_frames(cfg, 0)
     yield from volume_frames(chosen, cfg["seed"])
     yield from defects.frames(small_cells(chosen), mobile_of(chosen), cfg["seed"])
     yield from dataset.crystal_frames(chosen, cfg["frames_per_amplitude"], cfg["seed"])
@@ -182,7 +189,7 @@ def later_round(
     begun: Sequence[starts.Start],
     moved: Sequence[Atoms],
 ) -> Iterator[Atoms]:
-    """Yield the frames of round `number` >= 1, chosen from what the student of the round before moved.
+    """Yield the frames of round `number` >= 1: a choice of what its student moved, new ones of low density.
 
     Parameters
     ----------
@@ -211,6 +218,7 @@ def later_round(
         kept += [frames[row] for row in rows]
         log.info("%s: %d of %d frames chosen", kind, len(rows), len(frames))
     yield from dataset.contacts_in(kept, CONTACT_EVERY, cfg["seed"] + number)
+    yield from low_density_frames(cfg, number)
 
 
 def own_frames(cfg: Mapping[str, Any], student: Calculator) -> Iterator[Atoms]:
