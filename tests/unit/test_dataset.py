@@ -134,7 +134,7 @@ def test_a_round_starts_from_several_draws():
     cfg = settings(electrolytes=["Li6PS5Cl_disordered"], frame_weights={}, seed=1)
     one = starts.of_round({**cfg, "starts_per_round": 1}, 2)
     three = starts.of_round({**cfg, "starts_per_round": 3}, 2)
-    assert {start.kind for start in one} == {*starts.RUNS, "mixture"}
+    assert {start.kind for start in one} == {*starts.RUNS, starts.RELAXED, "mixture"}
     count, more = (Counter(start.kind for start in found) for found in (one, three))
     for kind in ("bulk dynamics", "interface dynamics", "open interface", "mixture"):
         assert more[kind] == 3 * count[kind]
@@ -215,6 +215,23 @@ def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypa
         assert np.array_equal(a.positions, b.positions)
     assert {frame.info["kind"] for frame in one} == {"bulk dynamics", "mixture", "close contact", "gas"}
     assert not any("last" in frame.info or selection.SCORE in frame.info for frame in one)
+
+
+def test_a_crystal_is_relaxed_with_its_cell_and_disturbed_around_it():
+    begun = [starts.Start(starts.RELAXED, "a", argon(), 3)]
+    frames = list(active.followed(begun, {"temperatures_K": []}, argon_calculator(), 0, 1))
+    assert [frame.info["step"] for frame in frames] == list(range(1 + active.RELAXED_COPIES))
+    rest, around = frames[0], frames[1:]
+    rest.calc = argon_calculator()
+    assert np.abs(rest.get_stress()).max() < 1e-3 < np.abs(argon_stress()).max()
+    lengths = [frame.cell.lengths() / rest.cell.lengths() - 1.0 for frame in around]
+    assert 0.0 < np.abs(lengths).max() < 2 * active.SETTLED_STRAIN
+
+
+def argon_stress():
+    atoms = argon()
+    atoms.calc = argon_calculator()
+    return atoms.get_stress()
 
 
 def test_a_score_stays_with_its_frame_until_it_is_taken(tmp_path):

@@ -19,6 +19,7 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
 from getsei.potentials import dataset, defects, descriptors, dilute, pairs, sampling, selection, starts
+from getsei.potentials.evaluation import solids
 
 log = logging.getLogger("getsei")
 
@@ -26,6 +27,10 @@ METAL_SCALES = np.linspace(0.87, 1.15, 15)
 CRYSTAL_SCALES = np.linspace(0.94, 1.06, 7)
 """Factors of all lengths, relative to the published cells."""
 CONTACT_EVERY = 5
+RELAXED_COPIES = 6
+SETTLED_A = (0.02, 0.04)
+"""Displacements around a relaxed crystal, of the framework and of lithium."""
+SETTLED_STRAIN = 0.02
 OWN_DYNAMICS = sampling.Dynamics(40, 1500, 500, 600.0)
 OWN_SEED = 1_000_000
 """Of the frames on which the final student is compared with its teacher: no round uses this seed."""
@@ -139,6 +144,19 @@ def run(start: starts.Start, calculator: Calculator, plans: Sequence[sampling.Dy
     return frames
 
 
+def relaxations(start: starts.Start, calculator: Calculator) -> list[Atoms]:
+    """Return a crystal as a potential relaxes it, cell and all, and some strained and displaced copies."""
+    rest, _ = solids.relaxed(start.atoms, calculator)
+    if sampling.contact_ratio(rest) < sampling.SHORTEST_RATIO_MD:
+        return []
+    rng = np.random.default_rng(start.seed)
+    around = [sampling.displaced(rest, rng, *SETTLED_A, SETTLED_STRAIN) for _ in range(RELAXED_COPIES)]
+    return [
+        sampling.tagged(frame, start.kind, start.trajectory, step)
+        for step, frame in enumerate([rest, *around])
+    ]
+
+
 def followed(
     begun: Sequence[starts.Start],
     motion: Mapping[str, Any],
@@ -164,7 +182,11 @@ def followed(
     """
     plans = [plan(motion, temperature) for temperature in motion["temperatures_K"]]
     for row in starts.share([len(start.atoms) for start in begun], part, parts):
-        yield from selection.scored(run(begun[row], calculator, plans), doubt)
+        start = begun[row]
+        found = (
+            relaxations(start, calculator) if start.kind == starts.RELAXED else run(start, calculator, plans)
+        )
+        yield from selection.scored(found, doubt)
 
 
 def in_order(frames: Sequence[Atoms], begun: Sequence[starts.Start]) -> list[Atoms]:

@@ -1,7 +1,7 @@
 """What is moved in a round: the structures from which dynamics starts, and how jobs divide them.
 
 Round 0 lets the teacher move mixtures, molten interfaces and the melt. Every later round lets the student of
-the round before move bulk crystals, products, interfaces and mixtures.
+the round before relax every crystal, and move bulk crystals, products, interfaces and mixtures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,8 @@ RUNS = (
     "open interface",
 )
 """Kinds of frames of a student that moves what a simulation meets: all it moves but random mixtures."""
+RELAXED = "relaxed crystal"
+"""Kind of the frames around a crystal that the student relaxed: lattice constants, energies of reactions."""
 MIN_BULK_ATOMS = 48
 PRODUCT_ATOMS = 40
 MIXTURE_ATOMS = 50
@@ -109,6 +111,19 @@ def opened(closed: Sequence[tuple[str, Atoms]]) -> list[tuple[str, Atoms]]:
     return found
 
 
+def relaxed_starts(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
+    """Return a cell of every crystal, and several orderings of an electrolyte."""
+    orderings = dict.fromkeys(chosen.electrolytes, chosen.orderings)
+    return [
+        (
+            f"{name}-{ordering}-relaxed",
+            sampling.small_supercell(dataset.cell_of(name, ordering), dataset.MIN_ATOMS),
+        )
+        for name in (*chosen.electrolytes, chosen.metal, *chosen.products)
+        for ordering in range(orderings.get(name, 1))
+    ]
+
+
 def product_starts(chosen: dataset.Materials) -> list[tuple[str, Atoms]]:
     """Return a cell of every expected product."""
     return [
@@ -155,6 +170,7 @@ def of_student(cfg: Mapping[str, Any], number: int) -> list[Start]:
     """
     chosen, seed = dataset.materials(cfg), cfg["seed"]
     found: dict[str, list[tuple[str, Atoms]]] = {
+        RELAXED: relaxed_starts(chosen),
         "product dynamics": product_starts(chosen),
         "crystalline interface": crystalline_starts(chosen, seed),
     }
