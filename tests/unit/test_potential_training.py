@@ -259,3 +259,21 @@ def test_a_trained_model_gives_isolated_atoms_their_energy(trained, parts):
             assert MACEPotential(path, engine="torch").get_potential_energy(frame) == pytest.approx(
                 0.0, abs=0.5
             )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can end a process with its parent")
+def test_a_training_ends_with_the_job_that_started_it():
+    child = (
+        "from getsei.potentials import trainer; import time; "
+        "trainer.end_with_parent(); print('.'); time.sleep(60)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-uc', {child!r}])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(training.__file__).resolve().parents[2])}
+    words = [sys.executable, "-c", parent]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as job:
+        assert any(line.strip() == "." for line in job.stdout)
+        job.kill()
+        # The pipe ends when the last process that holds it has ended.
+        began = time.monotonic()
+        job.stdout.read()
+        assert time.monotonic() - began < 30

@@ -4,10 +4,12 @@ Its loops, losses and checkpoints are mace-torch's own. Only the evaluation of b
 is of the class of the compiled kernel (`getsei.potentials.native.gradients`), several times faster.
 """
 
+import ctypes
 import functools
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,18 @@ import torch
 from mace.cli.run_train import main
 
 from getsei.potentials.native.gradients import Accelerated
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux, see prctl(2)."""
+
+
+def end_with_parent() -> None:
+    """Let Linux end this process with the job that started it.
+
+    A training that outlives its killed job writes on into the folder in which the next one goes on.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def accelerate(loops: Any, tables: Any) -> None:
@@ -35,6 +49,7 @@ def accelerate(loops: Any, tables: Any) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     # From here on torch reads data only: checkpoints hold nothing else. The exception is a model to start
     # from, a module that `getsei.potentials.finetuning` pickled a moment ago.
     if not any(word.startswith("--foundation_model=") for word in sys.argv):
