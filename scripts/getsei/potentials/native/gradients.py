@@ -29,7 +29,7 @@ from getsei.potentials.native.reading import Layer, Reader, Weights
 
 log = logging.getLogger("getsei")
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-3
 """Largest difference of forces from mace-torch, relative to the largest force, with which training begins."""
 LEAST_SCALE_eV_per_A = 0.1
 """Smaller forces than this count as this large in that comparison: isolated atoms have none."""
