@@ -394,6 +394,19 @@ def test_close_contact_has_a_ratio_in_range():
         assert 0.69 < sampling.contact_ratio(close) < 0.81
 
 
+def test_anions_that_share_no_bond_are_brought_together_too():
+    lithia = bulk("OLi2", "fluorite", a=4.62, cubic=True)
+    nearest = []
+    for seed in range(30):
+        close = sampling.close_contact(lithia, np.random.default_rng(seed), 0.6, 1.3)
+        oxygen = close[[atom.index for atom in close if atom.symbol == "O"]]
+        nearest.append(oxygen.get_all_distances(mic=True)[np.triu_indices(len(oxygen), 1)].min())
+    nearest = np.array(nearest) / (2 * covalent_radii[8])
+    assert 4 < (nearest < 1.31).sum() < 26
+    assert 0.59 < nearest.min() < 0.8
+    assert nearest[nearest < 1.31].max() > 1.0
+
+
 def test_contact_ratio_against_all_pairs():
     atoms = salt()
     radii = covalent_radii[atoms.numbers]

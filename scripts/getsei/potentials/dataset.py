@@ -25,7 +25,7 @@ ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
 
 MAX_FORCE_eV_per_A = 20.0
 """A teacher is not trained for, and not to be trusted on, forces beyond this."""
-CONTACT_RATIOS = (pairs.CONTACT_RATIO, 0.9)
+CONTACT_RATIOS = (pairs.CONTACT_RATIO, 1.3)
 """Range of the contacts that are made on purpose, so that the repulsion is learnt."""
 DUPLICATE = 0.004
 """Frames whose descriptors are nearer than this are duplicates. Displacements of 0.013 Å make that much.
