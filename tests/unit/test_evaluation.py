@@ -189,6 +189,12 @@ def test_a_soft_axis_is_relaxed_to_its_end():
     assert rest.cell.lengths() == pytest.approx(Springs.rest_A, abs=0.05)
 
 
+def test_axes_that_are_equal_in_the_published_crystal_have_one_lattice_constant():
+    published = Atoms("H", cell=[9.0, 9.0, 12.0], pbc=True)
+    rest = Atoms("H", cell=[8.8, 9.4, 13.0], pbc=True)
+    assert solids.lattice_constants(published, rest) == pytest.approx((9.1, 9.1, 13.0))
+
+
 def test_forces_of_another_energy_end_the_relaxation():
     class Wrong(Springs):
         def calculate(self, *words, **options):

@@ -35,7 +35,7 @@ class Solid:
     ----------
     formula : str
     lengths_A : tuple of 3 float
-        Cell lengths.
+        Lattice constants, from `lattice_constants`.
     volume_A3 : float
         Of one atom.
     density_g_per_cm3 : float
@@ -81,6 +81,17 @@ def relaxed(
         except RuntimeError:  # no lower energy along the line: forces that are not those of the energy
             done = False
     return copy, bool(done)
+
+
+def lattice_constants(published: Atoms, rest: Atoms) -> tuple[float, float, float]:
+    """Return the lengths of a relaxed cell in Å, the mean of those that are equal in the published one.
+
+    One ordering of a disordered crystal breaks its symmetry, the crystal as a whole does not. Between
+    orderings of lithium that are nearly as good, one axis may grow by percents at the cost of the next.
+    """
+    before, after = published.cell.lengths(), rest.cell.lengths()
+    equal = np.isclose(before[:, None], before[None, :], rtol=1e-4)
+    return tuple(float(after[same].mean()) for same in equal)
 
 
 def isolated_energies(elements: set[str], calculator: Calculator) -> dict[str, float]:
@@ -145,7 +156,7 @@ def measure(atoms: Atoms, calculator: Calculator, alone: Mapping[str, float]) ->
         )
     return Solid(
         formula=atoms.get_chemical_formula(),
-        lengths_A=tuple(float(x) for x in rest.cell.lengths()),
+        lengths_A=lattice_constants(atoms, rest),
         volume_A3=volume / len(rest),
         density_g_per_cm3=float(rest.get_masses().sum()) * AMU_PER_A3_g_per_cm3 / volume,
         energy_eV=energy / len(rest),
