@@ -220,12 +220,15 @@ def test_what_is_chosen_does_not_depend_on_the_number_of_jobs(tmp_path, monkeypa
 def test_a_crystal_is_relaxed_with_its_cell_and_disturbed_around_it():
     begun = [starts.Start(starts.RELAXED, "a", argon(), 3)]
     frames = list(active.followed(begun, {"temperatures_K": []}, argon_calculator(), 0, 1))
-    assert [frame.info["step"] for frame in frames] == list(range(1 + active.RELAXED_COPIES))
-    rest, around = frames[0], frames[1:]
+    assert [f.info["step"] for f in frames] == list(range(1 + active.RELAXED_COPIES + active.RELAXED_SCALES))
+    rest, around, scaled = frames[0], frames[1 : 1 + active.RELAXED_COPIES], frames[-active.RELAXED_SCALES :]
     rest.calc = argon_calculator()
     assert np.abs(rest.get_stress()).max() < 1e-3 < np.abs(argon_stress()).max()
     lengths = [frame.cell.lengths() / rest.cell.lengths() - 1.0 for frame in around]
     assert 0.0 < np.abs(lengths).max() < 2 * active.SETTLED_STRAIN
+    factors = np.array([frame.cell.lengths() / rest.cell.lengths() for frame in scaled])
+    assert np.ptp(factors, axis=1) == pytest.approx(0.0, abs=1e-6)
+    assert active.CRYSTAL_SCALES[0] <= factors.min() < factors.max() <= active.CRYSTAL_SCALES[-1]
 
 
 def argon_stress():

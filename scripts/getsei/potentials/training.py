@@ -134,6 +134,8 @@ def command(
         "num_workers": 0,
         "plot": False,
         "error_table": "PerAtomRMSE",
+        # Nobody reads its error on what it learnt from, which costs minutes with mace-torch's own gradients.
+        "skip_evaluate_heads": "train",
     }
     flags = [
         "--pair_repulsion",
