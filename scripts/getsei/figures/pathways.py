@@ -165,10 +165,9 @@ def network(axes: Axes, flux: ReactiveFlux) -> None:
             fontweight="bold",
             zorder=5,
         )
-        end = "source" if row in flux.source else "target" if row in flux.target else ""
-        name = style.wrapped(flux.names[row], 16, 2)
+        # Names are in the legend: here they would lie on arrows.
         axes.annotate(
-            f"{end}\n{name}" if end else name,
+            "source" if row in flux.source else "target" if row in flux.target else "",
             places[row],
             xytext=(0, -7 - np.sqrt(size) / 2),
             textcoords="offset points",
