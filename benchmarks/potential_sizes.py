@@ -43,9 +43,7 @@ def candidates() -> dict[str, training.Architecture]:
     """Return the shapes to compare by name; the first is what the others are compared with."""
 
     def shape(channels: int, cutoff_A: float = BASE.cutoff_A, **others: int) -> training.Architecture:
-        # The divisor of the messages follows the number of neighbours.
-        neighbours = round(BASE.mean_neighbours * (cutoff_A / BASE.cutoff_A) ** 3)
-        return replace(BASE, channels=channels, cutoff_A=cutoff_A, mean_neighbours=neighbours, **others)
+        return replace(BASE, channels=channels, cutoff_A=cutoff_A, **others)
 
     return {
         "32": shape(32),

@@ -42,8 +42,6 @@ class Architecture:
     correlation : int
         Body order of a message minus one.
     cutoff_A : float
-    mean_neighbours : float
-        Divides the messages. Stated, not measured, so that it is the same in every round.
     """
 
     channels: int = 32
@@ -51,7 +49,11 @@ class Architecture:
     max_ell: int = 2
     correlation: int = 2
     cutoff_A: float = 5.0
-    mean_neighbours: float = 30.0
+
+    @property
+    def mean_neighbours(self) -> int:
+        """Divisor of the messages: 30 within 5 Å. Not measured, so that it is the same in every round."""
+        return round(30 * (self.cutoff_A / 5.0) ** 3)
 
 
 @dataclass(frozen=True)
