@@ -25,9 +25,10 @@ log = logging.getLogger("getsei")
 
 METAL_SCALES = np.linspace(0.87, 1.15, 15)
 CRYSTAL_SCALES = np.linspace(0.94, 1.06, 7)
-"""Factors of all lengths, relative to the published cells."""
+"""Factors of all lengths, relative to the published or the relaxed cell."""
 CONTACT_EVERY = 5
-RELAXED_COPIES, RELAXED_SCALES = 4, 4
+RELAXED_STRAINED, RELAXED_SCALED = 4, 4
+"""Copies of a relaxed crystal that are strained and displaced, and that are compressed or expanded."""
 SETTLED_A = (0.02, 0.04)
 """Displacements around a relaxed crystal, of the framework and of lithium."""
 SETTLED_STRAIN = 0.02
@@ -154,8 +155,8 @@ def relaxations(start: starts.Start, calculator: Calculator) -> list[Atoms]:
     if sampling.contact_ratio(rest) < sampling.SHORTEST_RATIO_MD:
         return []
     rng = np.random.default_rng(start.seed)
-    around = [sampling.displaced(rest, rng, *SETTLED_A, SETTLED_STRAIN) for _ in range(RELAXED_COPIES)]
-    scales = rng.uniform(CRYSTAL_SCALES[0], CRYSTAL_SCALES[-1], RELAXED_SCALES)
+    around = [sampling.displaced(rest, rng, *SETTLED_A, SETTLED_STRAIN) for _ in range(RELAXED_STRAINED)]
+    scales = rng.uniform(CRYSTAL_SCALES[0], CRYSTAL_SCALES[-1], RELAXED_SCALED)
     around += [scaled(rest, scale, SETTLED_A[0], rng) for scale in scales]
     return [
         sampling.tagged(frame, start.kind, start.trajectory, step)
