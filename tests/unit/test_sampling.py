@@ -7,7 +7,7 @@ from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from getsei import cells
 from getsei.potentials import defects, sampling
-from small_crystals import argon, salt
+from small_crystals import argon, argon_calculator, salt
 
 
 def test_contacts_are_found_through_any_number_of_cells():
