@@ -1,4 +1,4 @@
-"""Make the uncertainty of the student of a round, calibrated on frames that it never saw."""
+"""Make the uncertainty of a student, calibrated on frames that it never saw."""
 
 from getsei import job
 

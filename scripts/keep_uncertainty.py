@@ -1,4 +1,4 @@
-"""Put the uncertainty of the last student beside the model that is kept."""
+"""Put the uncertainty of the final student beside the model that is kept."""
 
 from getsei import job
 

@@ -1,4 +1,4 @@
-"""Train one member of the committee of a round, on a bootstrap resample of its data."""
+"""Train one member of the committee of a student, on a bootstrap resample of its data."""
 
 from getsei import job
 

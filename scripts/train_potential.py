@@ -1,4 +1,4 @@
-"""Train the student of one round on the frames of this round and all before."""
+"""Train the student of a round on its frames and all before, or the final one on the frames of all rounds."""
 
 from getsei import job
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from getsei.potentials import dataset, training
 
 with job.logged(snakemake) as log:
-    cfg, number = snakemake.params.cfg, int(snakemake.wildcards.round)
+    cfg, previous = snakemake.params.cfg, [Path(path) for path in snakemake.input.previous]
     frames = [frame for path in snakemake.input.labelled for frame in dataset.load(path)]
     parts = dataset.split(frames)
     for name, chosen in parts.items():
@@ -22,5 +22,5 @@ with job.logged(snakemake) as log:
         schedule=training.Schedule(**snakemake.params.schedule),
         seed=cfg["seed"],
         device=cfg["device"],
-        start=Path(snakemake.input.previous).parent / "training" if number else None,
+        start=previous[0].parent / "training" if previous else None,
     )

@@ -1,4 +1,4 @@
-"""Two rounds of active learning with a teacher of no cost, on a training of seconds."""
+"""Two rounds of active learning and the final training, with a teacher of no cost and in seconds."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sandbox
 import yaml
-from getsei.potentials import dataset, models, pairs, starts, teachers
+from getsei.potentials import dataset, models, pairs, starts, teachers, uncertainty
 
 pytestmark = pytest.mark.slow
 
@@ -31,19 +31,21 @@ TRAINING = {
     "student_md": MOTION,
     "architecture": {"channels": 4, "interactions": 1, "max_ell": 1, "correlation": 1, "cutoff_A": 4.0},
     "schedules": [SCHEDULE, {**SCHEDULE, "huber_delta": 0.1}],
+    "final_schedule": {**SCHEDULE, "energy_weight": 2.0},
     "committee": {"readouts": 2, "students": 1},
 }
 
 
 @pytest.fixture(scope="module")
 def rounds(tmp_path_factory):
-    """A folder in which both rounds were run, and their settings."""
+    """A folder in which both rounds and the final training were run, and their settings."""
     workflow = sandbox.copy(tmp_path_factory.mktemp("rounds"))
     path = workflow.folder / "config/config.yaml"
     config = yaml.safe_load(path.read_text())
     config["potential_training"] |= TRAINING
     path.write_text(yaml.safe_dump(config))
-    done = workflow.run("--cores", "2", "results/potential/round1/round.json", timeout=1200)
+    wanted = ("round1/round.json", "final/student.uncertainty.safetensors")
+    done = workflow.run("--cores", "2", *(f"results/potential/{name}" for name in wanted), timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return workflow, config["potential_training"]
 
@@ -83,6 +85,19 @@ def test_the_student_learnt_and_the_round_says_what(rounds):
     assert told["on_policy"]["frames"] > 0
     assert told["on_policy"]["uncertainty_mean_meV_per_A"] > 0
     assert models.verify(first / "student.safetensors") != models.verify(second / "student.safetensors")
+
+
+def test_the_final_student_learnt_from_all_rounds_after_the_last_one(rounds):
+    workflow, _ = rounds
+    folder = workflow.results / "potential"
+    frames = [f for n in range(2) for f in dataset.load(folder / f"round{n}/labelled.extxyz")]
+    learnt = dataset.load(folder / "final/training/train.extxyz")
+    assert len(learnt) == len(dataset.split(frames)["train"])
+    last, final = (folder / name / "student.safetensors" for name in ("round1", "final"))
+    assert models.verify(final) != models.verify(last)
+    log = (folder / "final/training/training.log").read_text()
+    assert "energy_weight=2.000" in log
+    assert "1 students of earlier rounds" in uncertainty.load(final).said
 
 
 def test_more_jobs_ask_for_no_other_frames(rounds):

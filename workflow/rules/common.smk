@@ -52,6 +52,7 @@ wildcard_constraints:
     replica="r[0-9]+",
     segment="react|equilibrate|produce[0-9]{3}",
     round="[0-9]+",
+    stage="round[0-9]+|final",
     member="[0-9]+",
     who="student|teacher",
     part="[^/]+",
@@ -273,21 +274,6 @@ def of_rounds_until(name):
     ]
 
 
-def schedule_of_round(wildcards):
-    """Return the schedule of the training of a round; the last one serves all further rounds."""
-    schedules = TRAINING["schedules"]
-    return schedules[min(int(wildcards.round), len(schedules) - 1)]
-
-
-def earlier_students(wildcards):
-    """Return the students of the rounds before that belong to the committee of a round."""
-    number, count = int(wildcards.round), TRAINING["committee"]["students"]
-    return [
-        of_round(n, "student.safetensors")
-        for n in range(max(0, number - count), number)
-    ]
-
-
 def last_round():
     """Return the round after which active learning stops; known once the rounds before it are reviewed."""
     for number in range(TRAINING["rounds"] - 1):
@@ -297,14 +283,43 @@ def last_round():
     return TRAINING["rounds"] - 1
 
 
-def final_student(wildcards):
-    """Return the model to evaluate: the one that is named, or the student of the last round."""
-    return TRAINING.get("student") or of_round(last_round(), "student.safetensors")
+def place_of_training(wildcards):
+    """Return which training in a row this is: of a round by its number; the final one follows the last round."""
+    if wildcards.stage == FINAL:
+        return last_round() + 1
+    return int(wildcards.stage.removeprefix("round"))
 
 
-def final_uncertainty(wildcards):
-    """Return the uncertainty of the student of the last round."""
-    return of_round(last_round(), "student.uncertainty.safetensors")
+def frames_to_learn(wildcards):
+    """Return the labelled frames of a training: those of its round and all before, in the final one of all."""
+    rounds = place_of_training(wildcards) + (wildcards.stage != FINAL)
+    return [of_round(n, "labelled.extxyz") for n in range(rounds)]
+
+
+def students_before(count):
+    """Return an input function for the students of so many trainings before, fewer where there are fewer."""
+
+    def of_stage(wildcards):
+        place = place_of_training(wildcards)
+        return [
+            of_round(n, "student.safetensors")
+            for n in range(max(0, place - count), place)
+        ]
+
+    return of_stage
+
+
+def schedule_of_training(wildcards):
+    """Return the schedule of a training; the last one of the rounds serves all further rounds."""
+    if wildcards.stage == FINAL:
+        return TRAINING["final_schedule"]
+    schedules = TRAINING["schedules"]
+    return schedules[min(place_of_training(wildcards), len(schedules) - 1)]
+
+
+def student_to_evaluate(wildcards):
+    """Return the model to evaluate: the one that is named, or what the final training made."""
+    return TRAINING.get("student") or f"<results>/potential/{FINAL}/student.safetensors"
 
 
 def final_review(wildcards):

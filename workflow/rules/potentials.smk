@@ -1,5 +1,8 @@
 TRAINING = settings.of_training(config)
 ROUND = "<results>/potential/round{round}"
+# What is trained: a student in every round, and once more from all frames when the rounds are over.
+STAGE = "<results>/potential/{stage}"
+FINAL = "final"
 # One round waits for another, the teacher's answers for nobody: they fill the cores that rounds leave idle.
 ROUNDS_FIRST = 10
 STARTS = (
@@ -155,17 +158,14 @@ rule label_frames:
 
 rule train_potential:
     input:
-        labelled=of_rounds_until("labelled.extxyz"),
-        previous=branch(
-            lambda wildcards: int(wildcards.round) > 0,
-            then=of_round_before("student.safetensors"),
-        ),
+        labelled=frames_to_learn,
+        previous=students_before(1),
     output:
-        student=f"{ROUND}/student.safetensors",
+        student=f"{STAGE}/student.safetensors",
     log:
-        "<logs>/potential/train_potential_{round}.log",
+        "<logs>/potential/train_potential_{stage}.log",
     benchmark:
-        "<benchmarks>/potential/train_potential_{round}.tsv"
+        "<benchmarks>/potential/train_potential_{stage}.tsv"
     priority: ROUNDS_FIRST
     conda:
         "../../envs/train_potential.yaml"
@@ -176,7 +176,7 @@ rule train_potential:
         gpu=int(TRAINING["device"] == "cuda"),
     params:
         cfg=training_part("architecture", "seed", "device"),
-        schedule=schedule_of_round,
+        schedule=schedule_of_training,
         code=code_digest("train_potential.py"),
     script:
         "../../scripts/train_potential.py"
@@ -184,14 +184,14 @@ rule train_potential:
 
 rule train_member:
     input:
-        labelled=of_rounds_until("labelled.extxyz"),
-        student=f"{ROUND}/student.safetensors",
+        labelled=frames_to_learn,
+        student=f"{STAGE}/student.safetensors",
     output:
-        member=f"{ROUND}/committee/member{{member}}.safetensors",
+        member=f"{STAGE}/committee/member{{member}}.safetensors",
     log:
-        "<logs>/potential/train_member_{round}_{member}.log",
+        "<logs>/potential/train_member_{stage}_{member}.log",
     benchmark:
-        "<benchmarks>/potential/train_member_{round}_{member}.tsv"
+        "<benchmarks>/potential/train_member_{stage}_{member}.tsv"
     conda:
         "../../envs/train_member.yaml"
     threads: 1
@@ -208,21 +208,21 @@ rule train_member:
 
 rule calibrate_potential:
     input:
-        student=f"{ROUND}/student.safetensors",
-        labelled=of_rounds_until("labelled.extxyz"),
-        earlier=earlier_students,
+        student=f"{STAGE}/student.safetensors",
+        labelled=frames_to_learn,
+        earlier=students_before(TRAINING["committee"]["students"]),
         trained=expand(
-            f"{ROUND}/committee/member{{member}}.safetensors",
+            f"{STAGE}/committee/member{{member}}.safetensors",
             member=range(1, TRAINING["committee"]["trained"] + 1),
             allow_missing=True,
         ),
     output:
-        uncertainty=f"{ROUND}/student.uncertainty.safetensors",
-        report=f"{ROUND}/uncertainty.json",
+        uncertainty=f"{STAGE}/student.uncertainty.safetensors",
+        report=f"{STAGE}/uncertainty.json",
     log:
-        "<logs>/potential/calibrate_potential_{round}.log",
+        "<logs>/potential/calibrate_potential_{stage}.log",
     benchmark:
-        "<benchmarks>/potential/calibrate_potential_{round}.tsv"
+        "<benchmarks>/potential/calibrate_potential_{stage}.tsv"
     priority: ROUNDS_FIRST
     conda:
         "../../envs/calibrate_potential.yaml"
@@ -276,7 +276,7 @@ checkpoint review_round:
 
 rule keep_uncertainty:
     input:
-        final_uncertainty,
+        f"<results>/potential/{FINAL}/student.uncertainty.safetensors",
     output:
         "<results>/potential/getsei-small.uncertainty.safetensors",
     log:
@@ -297,7 +297,7 @@ rule keep_uncertainty:
 
 rule evaluate_accuracy:
     input:
-        student=final_student,
+        student=student_to_evaluate,
         labelled=test_data("labelled.extxyz"),
         counts=test_data("counts.json"),
     output:
@@ -327,7 +327,9 @@ rule evaluate_accuracy:
 
 rule evaluate_part:
     input:
-        student=branch(lambda wildcards: wildcards.who == "student", then=final_student),
+        student=branch(
+            lambda wildcards: wildcards.who == "student", then=student_to_evaluate
+        ),
     output:
         found="<results>/potential/evaluation/{who}/{part}.json",
     log:
@@ -349,7 +351,7 @@ rule evaluate_part:
 
 rule evaluate_potential:
     input:
-        student=final_student,
+        student=student_to_evaluate,
         accuracy="<results>/potential/evaluation/accuracy.json",
         answers=expand(
             "<results>/potential/evaluation/student/{part}.json",
