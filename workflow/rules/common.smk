@@ -292,8 +292,9 @@ def place_of_training(wildcards):
 
 def frames_to_learn(wildcards):
     """Return the labelled frames of a training: those of its round and all before, in the final one of all."""
-    rounds = place_of_training(wildcards) + (wildcards.stage != FINAL)
-    return [of_round(n, "labelled.extxyz") for n in range(rounds)]
+    final = wildcards.stage == FINAL
+    last = last_round() if final else place_of_training(wildcards)
+    return [of_round(n, "labelled.extxyz") for n in range(last + 1)]
 
 
 def students_before(count):
