@@ -13,7 +13,7 @@ CFG = {
     "rounds": 1,
     "seed": 1,
     "schedules": [{"epochs": 2}],
-    "final_schedule": {"epochs": 3},
+    "final_schedules": [{"epochs": 3}],
     "evaluation": {"diffusion": {"cases": [{}]}},
 }
 FORMULAS = {"argyrodite": "Li6PS5Cl", "Li": "Li", "Li2S": "Li2S", "Li3P": "Li3P", "LiCl": "LiCl"}

@@ -87,7 +87,7 @@ def test_a_model_that_the_compiled_evaluator_cannot_run_goes_through_torch():
 
 def test_the_expected_error_has_the_size_and_the_order_of_the_actual_one(calibrated):
     test = calibrated.report["test"]
-    assert calibrated.said == "6 draws of the readouts from their posterior"
+    assert calibrated.said == "committee: 6 drawn from the posterior of the readouts"
     assert test["atoms"] == 12 * 27
     assert 0.6 < test["error_over_expected"] < 1.7
     assert test["spearman_atoms"] > 0.2
@@ -176,7 +176,7 @@ def test_trained_members_keep_only_what_differs(tmp_path, model, parts):
     few = {part: chosen[:4] for part, chosen in parts.items()}
     found = calibration.calibrate(model, few, draws=0, earlier=paths[:1], trained=paths)
     assert [group.origin for group in found.groups] == ["student", "trained"]
-    assert found.said == "1 students of earlier rounds and 2 models trained on bootstrap resamples"
+    assert found.said == "committee: 1 trained in an earlier round and 2 trained on bootstrap resamples"
     assert [list(member) for group in found.groups for member in group.members] == [[name]] * 3
     found.save(model.with_name("mixed.safetensors"))
     mixed = tensors.facts(sources.uncertainty_of(model.with_name("mixed.safetensors")))

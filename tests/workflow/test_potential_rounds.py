@@ -1,4 +1,4 @@
-"""Two rounds of active learning and the final training, with a teacher of no cost and in seconds."""
+"""Two rounds of active learning and two final trainings, with a teacher of no cost and in seconds."""
 
 import json
 
@@ -31,20 +31,20 @@ TRAINING = {
     "student_md": MOTION,
     "architecture": {"channels": 4, "interactions": 1, "max_ell": 1, "correlation": 1, "cutoff_A": 4.0},
     "schedules": [SCHEDULE, {**SCHEDULE, "huber_delta": 0.1}],
-    "final_schedule": {**SCHEDULE, "energy_weight": 2.0},
+    "final_schedules": [SCHEDULE, {**SCHEDULE, "energy_weight": 2.0}],
     "committee": {"readouts": 2, "students": 1},
 }
 
 
 @pytest.fixture(scope="module")
 def rounds(tmp_path_factory):
-    """A folder in which both rounds and the final training were run, and their settings."""
+    """A folder in which both rounds and the final trainings were run, and their settings."""
     workflow = sandbox.copy(tmp_path_factory.mktemp("rounds"))
     path = workflow.folder / "config/config.yaml"
     config = yaml.safe_load(path.read_text())
     config["potential_training"] |= TRAINING
     path.write_text(yaml.safe_dump(config))
-    wanted = ("round1/round.json", "final/student.uncertainty.safetensors")
+    wanted = ("round1/round.json", "final1/student.uncertainty.safetensors")
     done = workflow.run("--cores", "2", *(f"results/potential/{name}" for name in wanted), timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return workflow, config["potential_training"]
@@ -87,17 +87,17 @@ def test_the_student_learnt_and_the_round_says_what(rounds):
     assert models.verify(first / "student.safetensors") != models.verify(second / "student.safetensors")
 
 
-def test_the_final_student_learnt_from_all_rounds_after_the_last_one(rounds):
+def test_final_trainings_learn_from_all_rounds_one_after_another(rounds):
     workflow, _ = rounds
     folder = workflow.results / "potential"
     frames = [f for n in range(2) for f in dataset.load(folder / f"round{n}/labelled.extxyz")]
-    learnt = dataset.load(folder / "final/training/train.extxyz")
+    learnt = dataset.load(folder / "final1/training/train.extxyz")
     assert len(learnt) == len(dataset.split(frames)["train"])
-    last, final = (folder / name / "student.safetensors" for name in ("round1", "final"))
-    assert models.verify(final) != models.verify(last)
-    log = (folder / "final/training/training.log").read_text()
-    assert "energy_weight=2.000" in log
-    assert "1 students of earlier rounds" in uncertainty.load(final).said
+    made = [folder / name / "student.safetensors" for name in ("round1", "final0", "final1")]
+    assert len({models.verify(student) for student in made}) == 3
+    logs = [(student.parent / "training/training.log").read_text() for student in made[1:]]
+    assert ["energy_weight=2.000" in log for log in logs] == [False, True]
+    assert "1 trained in an earlier round" in uncertainty.load(made[-1]).said
 
 
 def test_more_jobs_ask_for_no_other_frames(rounds):

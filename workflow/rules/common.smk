@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,7 +53,7 @@ wildcard_constraints:
     replica="r[0-9]+",
     segment="react|equilibrate|produce[0-9]{3}",
     round="[0-9]+",
-    stage="round[0-9]+|final",
+    stage="(round|final)[0-9]+",
     member="[0-9]+",
     who="student|teacher",
     part="[^/]+",
@@ -283,43 +284,51 @@ def last_round():
     return TRAINING["rounds"] - 1
 
 
-def place_of_training(wildcards):
-    """Return which training in a row this is: of a round by its number; the final one follows the last round."""
-    if wildcards.stage == FINAL:
-        return last_round() + 1
-    return int(wildcards.stage.removeprefix("round"))
+def kind_and_number(wildcards):
+    """Return whether a training is of a round or a final one, and which."""
+    kind, number = re.fullmatch("(round|final)([0-9]+)", wildcards.stage).groups()
+    return kind, int(number)
+
+
+def rounds_known(wildcards):
+    """Return how many rounds there are when a training begins; its own counts."""
+    kind, number = kind_and_number(wildcards)
+    return 1 + (number if kind == "round" else last_round())
 
 
 def frames_to_learn(wildcards):
-    """Return the labelled frames of a training: those of its round and all before, in the final one of all."""
-    final = wildcards.stage == FINAL
-    last = last_round() if final else place_of_training(wildcards)
-    return [of_round(n, "labelled.extxyz") for n in range(last + 1)]
+    """Return the labelled frames of a training: those of its round and all before, in a final one of all."""
+    return [of_round(n, "labelled.extxyz") for n in range(rounds_known(wildcards))]
 
 
-def students_before(count):
-    """Return an input function for the students of so many trainings before, fewer where there are fewer."""
+def student_before(wildcards):
+    """Return the student that a training goes on from; nothing for the first of all."""
+    kind, number = kind_and_number(wildcards)
+    if number > 0:
+        return [f"<results>/potential/{kind}{number - 1}/student.safetensors"]
+    if kind == "final":
+        return [of_round(last_round(), "student.safetensors")]
+    return []
 
-    def of_stage(wildcards):
-        place = place_of_training(wildcards)
-        return [
-            of_round(n, "student.safetensors")
-            for n in range(max(0, place - count), place)
-        ]
 
-    return of_stage
+def students_of_earlier_rounds(wildcards):
+    """Return those that serve as members of a committee; final trainings know the same frames and are none."""
+    kind, number = kind_and_number(wildcards)
+    end = number if kind == "round" else rounds_known(wildcards)
+    start = max(0, end - TRAINING["committee"]["students"])
+    return [of_round(n, "student.safetensors") for n in range(start, end)]
 
 
 def schedule_of_training(wildcards):
     """Return the schedule of a training; the last one of the rounds serves all further rounds."""
-    if wildcards.stage == FINAL:
-        return TRAINING["final_schedule"]
-    schedules = TRAINING["schedules"]
-    return schedules[min(place_of_training(wildcards), len(schedules) - 1)]
+    kind, number = kind_and_number(wildcards)
+    if kind == "final":
+        return TRAINING["final_schedules"][number]
+    return TRAINING["schedules"][min(number, len(TRAINING["schedules"]) - 1)]
 
 
 def student_to_evaluate(wildcards):
-    """Return the model to evaluate: the one that is named, or what the final training made."""
+    """Return the model to evaluate: the one that is named, or what the last training made."""
     return TRAINING.get("student") or f"<results>/potential/{FINAL}/student.safetensors"
 
 

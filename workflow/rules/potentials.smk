@@ -2,7 +2,7 @@ TRAINING = settings.of_training(config)
 ROUND = "<results>/potential/round{round}"
 # What is trained: a student in every round, and once more from all frames when the rounds are over.
 STAGE = "<results>/potential/{stage}"
-FINAL = "final"
+FINAL = f"final{len(TRAINING['final_schedules']) - 1}"
 # One round waits for another, the teacher's answers for nobody: they fill the cores that rounds leave idle.
 ROUNDS_FIRST = 10
 STARTS = (
@@ -159,7 +159,7 @@ rule label_frames:
 rule train_potential:
     input:
         labelled=frames_to_learn,
-        previous=students_before(1),
+        previous=student_before,
     output:
         student=f"{STAGE}/student.safetensors",
     log:
@@ -210,7 +210,7 @@ rule calibrate_potential:
     input:
         student=f"{STAGE}/student.safetensors",
         labelled=frames_to_learn,
-        earlier=students_before(TRAINING["committee"]["students"]),
+        earlier=students_of_earlier_rounds,
         trained=expand(
             f"{STAGE}/committee/member{{member}}.safetensors",
             member=range(1, TRAINING["committee"]["trained"] + 1),

@@ -123,7 +123,7 @@ def write(
         },
         "teacher": dict(accuracy["teacher"]),
         "architecture": dict(cfg["architecture"]),
-        "training": {key: cfg[key] for key in ("rounds", "seed", "schedules", "final_schedule")},
+        "training": {key: cfg[key] for key in ("rounds", "seed", "schedules", "final_schedules")},
         "data": accuracy["data"],
         "bars": {bar.name: {"limit": bar.limit, "measured": bar.measured, "met": bar.met} for bar in bars},
         "errors": rounded(accuracy["found"]),

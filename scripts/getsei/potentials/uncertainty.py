@@ -30,9 +30,9 @@ log = logging.getLogger("getsei")
 
 KIND = "uncertainty"
 ORIGINS = {
-    "readouts": "draws of the readouts from their posterior",
-    "student": "students of earlier rounds",
-    "trained": "models trained on bootstrap resamples",
+    "readouts": "drawn from the posterior of the readouts",
+    "student": "trained in an earlier round",
+    "trained": "trained on bootstrap resamples",
 }
 
 Overlay = Mapping[str, np.ndarray]
@@ -188,7 +188,8 @@ class Uncertainty:
             origin: sum(len(group.members) for group in self.groups if group.origin == origin)
             for origin in ORIGINS
         }
-        return " and ".join(f"{count} {ORIGINS[origin]}" for origin, count in counts.items() if count)
+        members = " and ".join(f"{count} {ORIGINS[origin]}" for origin, count in counts.items() if count)
+        return f"committee: {members}"
 
     def expected_errors(self, module: Any) -> Callable[[Sequence[str], ArrayLike, ArrayLike], NDArray]:
         """Return the function from species, positions (Å) and cell (Å) to expected errors (n_atoms,), eV/Å.
