@@ -1,5 +1,6 @@
 """Bars, card, figures and page of a potential, from made-up answers."""
 
+import itertools
 import json
 
 import evaluation_factory as made
@@ -13,6 +14,8 @@ from getsei.figures import style
 from getsei.potentials import card
 from getsei.potentials.evaluation import accuracy, bars, digest, learning, plan
 from getsei.report import potential as page
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
 
 
 def rows(error_eV_per_A=0.05, kinds=("bulk", "on-policy interface")):
@@ -192,6 +195,28 @@ def test_a_figure_without_teacher_says_so():
     figure = figures.physics(made.student(), {}, alone)
     said = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert "Not measured." in said
+
+
+def test_four_electrolytes_of_long_names_leave_room_for_their_panels():
+    names = [f"Li7La3Zr2O12_{phase}" for phase in ("ordered", "cubic", "tetragonal", "disordered")]
+    asked = {f"reactivity-{name}": made.reactivity(3.0) for name in names}
+    asked |= {f"structure-{name}": made.structure() for name in names}
+    answers = {part: answer for part, answer in made.student().items() if "argyrodite" not in part} | asked
+    found = digest.digest(made.CFG, made.student(), made.teacher(), made.FORMULAS)
+    found["solids"] = {f"{name}_tetragonal_other": both for name, both in found["solids"].items()}
+    figure = figures.physics(answers, made.teacher() | asked, found)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [axes.get_tightbbox(canvas.get_renderer()) for axes in figure.axes]
+    assert len(boxes) == 14
+    shared = max(overlap(*two) for two in itertools.combinations(boxes, 2))
+    assert shared < 0.01 * boxes[0].width * boxes[0].height
+
+
+def overlap(first, second):
+    """Area in square pixels that two boxes share."""
+    shared = Bbox.intersection(first, second)
+    return shared.width * shared.height if shared else 0.0
 
 
 def test_a_card_of_other_weights_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """Figures of a potential: its errors on labelled frames, and what it says of matter."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -261,11 +260,10 @@ def physics(student: Mapping[str, Any], teacher: Mapping[str, Any], measured: Ma
     distances = [part for part in student if plan.question(part)[0] == plan.STRUCTURE]
     columns = max(3, len(reactive), len(distances))
     figure = Figure(figsize=(style.TWO_COLUMNS_IN, 8.2))
-    grid = figure.add_gridspec(4, 12)
-    top = [figure.add_subplot(grid[0, 4 * k : 4 * k + 4]) for k in range(3)]
-    middle = [figure.add_subplot(grid[1, 4 * k : 4 * k + 4]) for k in range(3)]
-    edges = np.linspace(0, 12, columns + 1).round().astype(int)
-    lower = [[figure.add_subplot(grid[row, a:b]) for a, b in pairwise(edges)] for row in (2, 3)]
+    # In figures of their own, because rows of three and of four in one grid leave the layout no room.
+    above, below = figure.subfigures(2, 1)
+    top, middle = above.subplots(2, 3)
+    lower = below.subplots(2, columns)
     for axes, letter, who, answers in ((top[0], "a", "student", student), (top[1], "b", "teacher", teacher)):
         _scans(axes, answers.get(plan.CONTACTS))
         style.panel(axes, letter, f"pairs, {who}")
@@ -280,13 +278,13 @@ def physics(student: Mapping[str, Any], teacher: Mapping[str, Any], measured: Ma
     letters = iter("ghijklmnopqrstuvwxyz")
     for axes, part, letter in zip(lower[0], reactive, letters, strict=False):
         _broken(axes, student[part], teacher.get(part))
-        style.panel(axes, letter, style.wrapped(plan.question(part)[1], 20, 2))
+        style.panel(axes, letter, style.wrapped(plan.question(part)[1], 16, 2))
     for axes, part, letter in zip(lower[1], distances, letters, strict=False):
         _distances(axes, student[part], teacher.get(part))
-        style.panel(axes, letter, style.wrapped(plan.question(part)[1], 20, 2))
+        style.panel(axes, letter, style.wrapped(plan.question(part)[1], 16, 2))
     for axes in (*lower[0][len(reactive) :], *lower[1][len(distances) :]):
         axes.set_axis_off()
-    figure.legend(
+    below.legend(
         [Line2D([], [], color=style.INK), Line2D([], [], color=style.INK, ls=DASHED)],
         ["student", "teacher"],
         loc="outside lower center",
@@ -389,7 +387,7 @@ def _diffusion(axes: Axes, student: Mapping[str, Any]) -> None:
         axes.loglog(times, 6e4 * case["dft_cm2_per_s"] * times, color=colour, ls=":", lw=0.9)
     axes.plot([], [], color=style.INK, ls=":", lw=0.9, label="6 D t, DFT")
     axes.set(xlabel="time (ps)", ylabel="MSD of Li (Å²)")
-    axes.legend()
+    axes.legend(loc="upper left")
 
 
 def _broken(axes: Axes, mine: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:
