@@ -60,9 +60,9 @@ def told(number, own):
 
 
 ROUNDS = [
-    {"round": 0, "told": told(0, None), "epochs": [{"epoch": 0, "force_meV_per_A": 90.0}]},
-    {"round": 1, "told": told(1, 120.0), "epochs": []},
-    {"round": 2, "told": {}, "epochs": [{"epoch": 0, "force_meV_per_A": 80.0}]},
+    {"name": "round 0", "told": told(0, None), "epochs": [{"epoch": 0, "force_meV_per_A": 90.0}]},
+    {"name": "round 1", "told": told(1, 120.0), "epochs": []},
+    {"name": "final 0", "told": {}, "epochs": [{"epoch": 0, "force_meV_per_A": 80.0}]},
 ]
 
 
@@ -239,9 +239,7 @@ def test_data_of_all_rounds_is_counted():
 
 
 def test_learning_curves_survive_a_kill(tmp_path):
-    folder = tmp_path / "round0"
-    results = folder / "training" / "results"
-    results.mkdir(parents=True)
+    folders = [tmp_path / name for name in ("round0", "round1", "final1")]
     lines = [
         {"mode": "eval", "epoch": None, "rmse_f": 1.0, "rmse_e_per_atom": 1.0},
         {"mode": "opt", "epoch": 0, "loss": 1.0},
@@ -250,18 +248,21 @@ def test_learning_curves_survive_a_kill(tmp_path):
         {"mode": "eval", "epoch": 1, "rmse_f": 0.1, "rmse_e_per_atom": 0.01},
     ]
     text = "\n".join(json.dumps(line) for line in lines) + '\n{"mode": "eval", "epo'
-    (results / "student_run-1_train.txt").write_text(text)
-    (found,) = learning.rounds([folder, tmp_path / "round1"])
-    assert found["round"] == 0
-    assert [row["force_meV_per_A"] for row in found["epochs"]] == [200.0, 100.0]
+    for folder in (folders[0], folders[2]):
+        results = folder / "training" / "results"
+        results.mkdir(parents=True)
+        (results / "student_run-1_train.txt").write_text(text)
+    found = learning.rounds(folders)
+    assert [entry["name"] for entry in found] == ["round 0", "final 1"]
+    assert [row["force_meV_per_A"] for row in found[0]["epochs"]] == [200.0, 100.0]
 
 
 def test_rounds_become_a_table(tmp_path):
     learning.write_table(ROUNDS, tmp_path / "rounds.csv")
     lines = (tmp_path / "rounds.csv").read_text().splitlines()
     assert lines[0].split(",") == list(learning.COLUMNS)
-    assert lines[2].startswith("1,100,5000,200,2,120.0,108.0,132.0,9,96.0,95.0,7.0,")
-    assert lines[3] == "2,,,200,,,,,,,,,1"
+    assert lines[2].startswith("round 1,100,5000,200,2,120.0,108.0,132.0,9,96.0,95.0,7.0,")
+    assert lines[3] == "final 0,,,200,,,,,,,80.0,,1"
 
 
 def test_without_rounds_the_figure_says_so():

@@ -352,9 +352,9 @@ def test_data(name):
 
 
 def round_folders(wildcards):
-    """Return the folders of all rounds, or those of the labelled data that are named."""
+    """Return the folders of all rounds and final trainings, or those of the labelled data that are named."""
     if "labelled" in TRAINING:
         return [str(Path(path).parent) for path in TRAINING["labelled"]]
-    return [
-        f"{RESULTS}/potential/round{number}" for number in range(TRAINING["rounds"])
-    ]
+    names = [f"round{number}" for number in range(TRAINING["rounds"])]
+    names += [f"final{number}" for number in range(len(TRAINING["final_schedules"]))]
+    return [f"{RESULTS}/potential/{name}" for name in names]

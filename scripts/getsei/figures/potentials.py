@@ -127,7 +127,7 @@ def _epochs(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
     for number, entry in enumerate(found):
         x = start + np.arange(1, len(entry["epochs"]) + 1)
         y = [row["force_meV_per_A"] for row in entry["epochs"]]
-        axes.plot(x, y, ".-", ms=3, color=style.state_colour(number), label=f"round {entry['round']}")
+        axes.plot(x, y, ".-", ms=3, color=style.state_colour(number), label=entry["name"])
         start = int(x[-1])
     if not found:
         style.message(axes, "The errors of the epochs were not kept.")
@@ -156,9 +156,9 @@ def _round_errors(axes: Axes, told: Sequence[Mapping[str, Any]]) -> None:
             if interval and row[where][interval]:
                 low, high = row[where][interval]
                 axes.plot([place, place], [min(low, height), max(high, height)], color=colour, lw=0.8)
-    axes.set(xlabel="round", ylabel="force error (meV/Å)", ylim=(0, None))
+    axes.set(xlabel="round", ylabel="force error (meV/Å)", ylim=(0, 1.4 * axes.get_ylim()[1]))
     axes.set_xticks([row["round"] for row in told])
-    axes.legend()
+    axes.legend(loc="upper right")
 
 
 def _bars(

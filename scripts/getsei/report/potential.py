@@ -50,8 +50,8 @@ ACCURACY_CAPTION = (
     "(forces)."
 )
 ROUNDS_CAPTION = (
-    "Active learning. a: force error on the validation part by epoch. b: after each round, force errors "
-    "on the "
+    "Active learning. a: force error on the validation part by epoch, in rounds and final trainings. "
+    "b: after each round, force errors on the "
     "validation part and of the student before the round on its own dynamics, and how large its "
     "uncertainty said "
     "they would be; bars are 95 % intervals. c: labelled frames."

@@ -11,28 +11,33 @@ from getsei import json_files
 ROUND = "round.json"
 """What a round tells of itself, in its folder."""
 CURVES = "training/results/*_train.txt"
-"""Where mace-torch keeps the errors of every epoch, below the folder of a round."""
+"""Where mace-torch keeps the errors of every epoch, below the folder of a round or of a final training."""
+FINAL = "final"
+"""How the folders of the trainings begin that follow the rounds."""
 
 
 def rounds(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """Return what is known of each round; a folder without such files adds nothing.
+    """Return what is known of each round and final training; a folder without such files adds nothing.
 
     Parameters
     ----------
     folders : sequence of path
-        One per round, in order.
+        One per round, in order, and those of the final trainings.
 
     Returns
     -------
     list of dict
-        ``round`` (number), ``told`` (its own numbers), and ``epochs``: validation errors by epoch.
+        ``name`` (round or final training, and its number), ``told`` (what a round says of itself), and
+        ``epochs``: validation errors by epoch.
     """
     found = []
     for number, folder in enumerate(map(Path, folders)):
+        after = folder.name.removeprefix(FINAL)
+        name = f"{FINAL} {after}" if folder.name != after else f"round {number}"
         told = json_files.load(folder / ROUND) if (folder / ROUND).is_file() else {}
         epochs = [row for path in sorted(folder.glob(CURVES)) for row in curve(path)]
         if told or epochs:
-            found.append({"round": number, "told": told, "epochs": epochs})
+            found.append({"name": name, "told": told, "epochs": epochs})
     return found
 
 
@@ -59,7 +64,7 @@ def curve(path: Path) -> list[dict[str, float]]:
 
 
 COLUMNS = (
-    "round",
+    "training",
     "frames",
     "atoms",
     "frames_so_far",
@@ -73,20 +78,22 @@ COLUMNS = (
     "validation_energy_rmse_meV_per_atom",
     "epochs",
 )
-"""Of the table of rounds; the errors on its own dynamics are those of the student before the round."""
+"""Of the table of rounds; the errors on its own dynamics are those of the student before the round.
+Validation errors of a final training are those of its last epoch."""
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Return one row per round, in the order of `COLUMNS`; None where nothing is known."""
+    """Return one row per round or final training, in the order of `COLUMNS`; None where nothing is known."""
     rows, so_far = [], 0
     for entry in found:
         told = entry["told"]
         own, validation = told.get("on_policy") or {}, told.get("validation") or {}
+        last = entry["epochs"][-1] if entry["epochs"] else {}
         so_far += told.get("frames", 0)
         low, high = own.get("interval95") or (None, None)
         rows.append(
             [
-                entry["round"],
+                entry["name"],
                 told.get("frames"),
                 told.get("atoms"),
                 so_far or None,
@@ -96,8 +103,8 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
                 high,
                 own.get("frames"),
                 own.get("uncertainty_mean_meV_per_A"),
-                validation.get("force_rmse_meV_per_A"),
-                validation.get("energy_rmse_meV_per_atom"),
+                validation.get("force_rmse_meV_per_A", last.get("force_meV_per_A")),
+                validation.get("energy_rmse_meV_per_atom", last.get("energy_meV_per_atom")),
                 len(entry["epochs"]) or None,
             ]
         )
