@@ -1,13 +1,17 @@
 """Figures are drawn whole, are the same every time, and say what the sampling does not support."""
 
 import dataclasses
+import itertools
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import records_factory as factory
 from getsei import captions, interphase, progress, summary, transport
 from getsei.figures import compare, compare_panels, dynamics, kinetics, panels, pathways, states, style
 from getsei.figures import transport as transport_figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 LONG = "a name of a state that goes on and on, Li-rich S3.5Cl1.5-coordinated, near the metal"
 
@@ -235,3 +239,21 @@ def test_modal_map_finds_the_majority(system):
     assert set(np.unique(grid[:59])) <= {-1, 0}
     assert set(np.unique(grid[61:])) <= {-1, 3}
     assert times[-1] == pytest.approx(12.0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(3.0, 80.0), (15.0, 3e4), (1e-5, 0.06)])
+def test_ticks_of_a_logarithmic_axis_do_not_lie_on_each_other(low, high):
+    figure = Figure(figsize=(2.2, 1.5))
+    canvas = FigureCanvasAgg(figure)
+    with mpl.rc_context(style.RC):
+        axes = figure.subplots()
+        axes.semilogx([low, high], [0.0, 1.0])
+        style.plain_log(axes.xaxis)
+        canvas.draw()
+    boxes = [
+        tick.get_window_extent(canvas.get_renderer())
+        for tick in axes.get_xticklabels()
+        if tick.get_text() and low <= tick.get_position()[0] <= high
+    ]
+    assert len(boxes) > 1
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

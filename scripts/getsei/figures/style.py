@@ -233,8 +233,10 @@ def message(axes: Axes, text: str, width: int = 42) -> None:
 
 
 def plain_log(axis: Axis) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
-    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=8))
+    """Write the ticks of a logarithmic axis that has its data as plain numbers, few enough to be read."""
+    low, high = axis.get_view_interval()
+    subs = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=8))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(lambda value, _: "")
 
