@@ -1,6 +1,6 @@
 TRAINING = settings.of_training(config)
 ROUND = "<results>/potential/round{round}"
-# What is trained: a student in every round, and once more from all frames when the rounds are over.
+# What is trained: a student in every round, and then from the frames of all rounds.
 STAGE = "<results>/potential/{stage}"
 FINAL = f"final{len(TRAINING['final_schedules']) - 1}"
 # One round waits for another, the teacher's answers for nobody: they fill the cores that rounds leave idle.
